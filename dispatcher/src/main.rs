@@ -1,0 +1,2 @@
+//! The `dispatcher` binary.
+fn main() {}

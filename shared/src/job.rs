@@ -1,0 +1,237 @@
+//! A job: the versioned wire contract. Its id comes from its content.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use trainer_protocol::{DataColumns, DataFormat, KeywordOptions, Precision, Strategy, Task};
+
+/// Version of [`Job`] that this build writes, and the newest it reads.
+pub const SCHEMA: u32 = 1;
+
+/// Hash of a job's content: 32 lower-case hexadecimal digits (the first half of SHA-256).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct JobId(String);
+
+/// Text that is no job id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no job id (32 hexadecimal digits)")]
+pub struct InvalidJobId(String);
+
+impl JobId {
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for JobId {
+    type Error = InvalidJobId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let valid = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if valid {
+            Ok(Self(text))
+        } else {
+            Err(InvalidJobId(text.chars().take(64).collect()))
+        }
+    }
+}
+
+impl std::str::FromStr for JobId {
+    type Err = InvalidJobId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl From<JobId> for String {
+    fn from(id: JobId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Kinds of hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    /// Any host.
+    Cpu,
+    /// NVIDIA.
+    Gpu,
+    /// AWS Inferentia 1: trains on the host's CPU, its chip serves what is compiled later.
+    Inf1,
+}
+
+impl fmt::Display for Accelerator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
+            Self::Inf1 => "inf1",
+        })
+    }
+}
+
+/// Everything a worker needs to know, whatever its own environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// What decides the result; hashed into the id.
+    pub content: Content,
+    /// Where it came from; recorded, not hashed.
+    pub lineage: Lineage,
+}
+
+/// The hashed part of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Content {
+    /// Folder below `config/`.
+    pub project: String,
+    /// The image tag that was asked for.
+    pub tag: String,
+    /// Whose queue.
+    pub accelerator: Accelerator,
+    /// Where the version is registered.
+    pub target: Target,
+    /// One or more models that are registered together, by name; `main` where there is one.
+    pub pipelines: BTreeMap<String, Pipeline>,
+    /// Train and evaluate on a few rows only; ends `completed`.
+    pub sample: bool,
+    /// `false`: ends `completed`, nothing is registered.
+    pub register: bool,
+    /// Refuse workers of another build tag.
+    pub exact_worker: bool,
+    /// Makes a forced job another one (`--force`, `--force=KEY`).
+    pub nonce: Option<String>,
+    /// Conditions on scores, for example `macro_recall>=0.60`, all of which must hold.
+    pub gate: Vec<String>,
+    /// Texts whose predictions are registered.
+    pub sample_documents: Vec<String>,
+    /// `LOCAL_OUTPUT_DIR`, for the card.
+    pub local_output_dir: String,
+    /// `LOGGING_LEVEL`, for the card.
+    pub logging_level: String,
+    /// Every other setting of the project by its variable, as resolved, for the card's `model_params`.
+    pub model_params: BTreeMap<String, serde_json::Value>,
+}
+
+/// Where a version is registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// `dev`, `stage` or `prod`.
+    pub environment: String,
+    /// Root folder in the store, `neptune-ai-model-registry`.
+    pub root: String,
+    /// For example `onclusive`.
+    pub workspace: String,
+    /// For example `sentiment`.
+    pub project: String,
+    /// Model id, for example `SEN-TRAINED`.
+    pub model: String,
+    /// `trained`.
+    pub model_type: String,
+}
+
+/// One model of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// What it does.
+    pub task: Task,
+    /// As the project wrote it (`sentiment-analysis`), for the card.
+    pub task_name: String,
+    /// The pretrained model.
+    pub model: HubModel,
+    /// Folder below `model/model_artifacts/`; empty: right there.
+    pub artifact_folder: String,
+    /// Fine-tuning; absent: the model is registered as it came.
+    pub training: Option<TrainingSettings>,
+    /// Scored on this.
+    pub validation_data: Option<Data>,
+    /// Columns of the data files.
+    pub columns: DataColumns,
+    /// Tokens at most.
+    pub max_length: Option<u32>,
+    /// Rows a batch outside training.
+    pub eval_batch_size: u32,
+    /// Where every random number comes from.
+    pub seed: u64,
+    /// Arithmetic of training.
+    pub precision: Precision,
+    /// `feature-extraction` only.
+    pub keywords: KeywordOptions,
+}
+
+/// A repository of the Hugging Face hub at one commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubModel {
+    /// `owner/name`.
+    pub repository: String,
+    /// What the project asked for (`main`).
+    pub revision: String,
+    /// 40 hexadecimal digits; what `revision` was when the job was published.
+    pub commit: String,
+}
+
+/// Fine-tuning, with the names of [`trainer_protocol::Training`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "every field is documented at trainer_protocol::Training")]
+pub struct TrainingSettings {
+    pub data: Data,
+    pub epochs: u32,
+    pub train_batch_size: u32,
+    pub gradient_accumulation_steps: u32,
+    pub learning_rate: f64,
+    pub warmup_steps: u32,
+    pub weight_decay: f64,
+    pub max_grad_norm: f64,
+    pub test_size: f64,
+    pub evaluation_strategy: Strategy,
+    pub save_strategy: Strategy,
+    pub save_steps: u32,
+    pub save_total_limit: u32,
+    pub load_best_model_at_end: bool,
+    pub metric_for_best_model: String,
+    pub early_stopping_patience: Option<u32>,
+}
+
+/// A data file in the store: `trainyard/data/<sha256>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// What the project called it.
+    pub name: String,
+    /// 64 hexadecimal digits.
+    pub sha256: String,
+    /// Bytes.
+    pub size: u64,
+    /// How to read it.
+    pub format: DataFormat,
+}
+
+/// Where a job came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lineage {
+    /// The 15 fields of the card's `github_action_context`; empty strings outside CI.
+    pub github_action_context: BTreeMap<String, String>,
+    /// Version of the dispatcher.
+    pub dispatcher: String,
+    /// RFC 3339, for people.
+    pub published_at: String,
+}

@@ -1,0 +1,12 @@
+//! The contract and the seams of Trainyard. Knows no libtorch.
+//!
+//! * [`job`]: what is to be done; [`project`]: a project's settings that become a job.
+//! * [`queue`]: the doorbell; [`store`]: objects with compare-and-swap.
+//! * [`ledger`]: the truth about every job; [`publication`]: one decision, then only repeatable effects.
+//! * [`hub`]: models of the Hugging Face hub, verified.
+
+pub mod job;
+pub mod ledger;
+pub mod publication;
+pub mod queue;
+pub mod store;

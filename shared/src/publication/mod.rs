@@ -1,0 +1,1 @@
+//! One decision, then only repeatable effects: the job protocol, section 4.

@@ -1,0 +1,22 @@
+//! The protocol between a worker and a trainer process.
+//!
+//! `trainer JOB.json --inputs DIR --outputs DIR --checkpoints DIR`
+//!
+//! * `JOB.json` is a [`TrainerJob`]: one pipeline of a job. Every path in it is relative to `--inputs`.
+//! * stdout carries one [`Event`] a line; logs go to stderr.
+//! * the exit code is an [`ExitCode`]; `SIGTERM` means: finish the step, write a checkpoint, exit 75.
+//! * the environment holds no credentials and there is no network: everything the trainer reads is in `--inputs`.
+//!
+//! Any program that keeps to this can be a trainer.
+
+mod events;
+mod exit;
+mod job;
+mod outputs;
+
+pub use events::{Cause, Event};
+pub use exit::ExitCode;
+pub use job::{
+    DataColumns, DataFormat, DataSource, KeywordOptions, Precision, SCHEMA, Strategy, Task, TrainerJob, Training,
+};
+pub use outputs::{Environment, LabelScores, OUTPUT_FILES, OutputFiles, Report};

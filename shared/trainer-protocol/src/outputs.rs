@@ -1,0 +1,79 @@
+//! What a trainer leaves in `--outputs`.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Names below `--outputs`.
+#[derive(Debug, Clone, Copy)]
+pub struct OutputFiles {
+    /// Folder that `transformers.pipeline(task, model=…)` loads.
+    pub artifacts: &'static str,
+    /// Predictions on the sample documents, in the component's JSON shape.
+    pub predictions: &'static str,
+    /// [`Report`].
+    pub report: &'static str,
+    /// One JSON object a line: every logged step and every evaluation.
+    pub loss_curve: &'static str,
+    /// The rows that were trained on, canonical; only where the pipeline trained.
+    pub training_data: &'static str,
+}
+
+/// The names.
+pub const OUTPUT_FILES: OutputFiles = OutputFiles {
+    artifacts: "model_artifacts",
+    predictions: "predictions.json",
+    report: "report.json",
+    loss_curve: "loss_curve.jsonl",
+    training_data: "train.parquet",
+};
+
+/// What came out, for gate, card and people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Name -> value on the validation data of the exported weights; empty where nothing was evaluated.
+    pub scores: BTreeMap<String, f64>,
+    /// Label (or entity type) -> its scores; empty where the task has none.
+    pub per_label: BTreeMap<String, LabelScores>,
+    /// Labels in the order of their ids.
+    pub labels: Vec<String>,
+    /// Rows trained on; 0 without training.
+    pub train_rows: u64,
+    /// Rows evaluated on.
+    pub validation_rows: u64,
+    /// Optimizer steps done.
+    pub steps: u64,
+    /// Step whose weights were exported.
+    pub best_step: Option<u64>,
+    /// What it ran on.
+    pub environment: Environment,
+}
+
+/// Scores of one label.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LabelScores {
+    /// Of what was predicted, the part that is right.
+    pub precision: f64,
+    /// Of what is right, the part that was predicted.
+    pub recall: f64,
+    /// Harmonic mean of both.
+    pub f1: f64,
+    /// Rows (or entities) with this label.
+    pub support: u64,
+}
+
+/// What decides the bits of a training besides its inputs. No times here: the same job gives the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Version of the trainer.
+    pub trainer: String,
+    /// Version of libtorch.
+    pub libtorch: String,
+    /// `fp32` or `bf16`, as resolved.
+    pub precision: String,
+    /// `cpu` or `cuda`.
+    pub device: String,
+    /// Threads of the math libraries.
+    pub threads: u32,
+    /// libtorch's name of the CPU's capability, for example `AVX512`.
+    pub cpu_capability: String,
+}
