@@ -5,6 +5,7 @@
 //! * [`ledger`]: the truth about every job; [`publication`]: one decision, then only repeatable effects.
 //! * [`hub`]: models of the Hugging Face hub, verified.
 
+pub mod exit;
 pub mod job;
 pub mod ledger;
 pub mod publication;
