@@ -5,9 +5,15 @@
 //! * [`ledger`]: the truth about every job; [`publication`]: one decision, then only repeatable effects.
 //! * [`hub`]: models of the Hugging Face hub, verified.
 
+pub mod backoff;
 pub mod exit;
+pub mod heartbeat;
 pub mod job;
+pub mod joblog;
 pub mod ledger;
+pub mod monitor;
 pub mod publication;
 pub mod queue;
+pub mod shutdown;
 pub mod store;
+pub mod telemetry;
