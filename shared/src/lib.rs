@@ -8,6 +8,7 @@
 pub mod backoff;
 pub mod exit;
 pub mod heartbeat;
+pub mod connect;
 pub mod job;
 pub mod joblog;
 pub mod ledger;

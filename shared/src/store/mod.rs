@@ -1,7 +1,11 @@
 //! Objects with compare-and-swap: the model store, the ledger's ground.
 
+mod connect;
+pub mod directory;
 mod key;
+pub mod memory;
 
+pub use connect::connect;
 pub use key::{InvalidKey, Key};
 
 use async_trait::async_trait;

@@ -1,0 +1,108 @@
+//! From a URL to a store.
+
+use super::{Store, directory::DirectoryStore};
+use crate::connect::{ConnectError, without_credentials};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Opens the store that `url` names: `file:PATH` (relative to the current folder, or absolute; `file:///PATH` too).
+///
+/// Nothing is created before the first write, so asking an empty place leaves no trace; that it cannot be written is
+/// found here all the same.
+///
+/// # Errors
+/// [`ConnectError::Url`] for a scheme that is unknown or not in this version, [`ConnectError::Unreachable`] where
+/// the folder is none, or neither it nor the folder it would be created in can be written.
+pub async fn connect(url: &str) -> Result<Arc<dyn Store>, ConnectError> {
+    let fault = |reason: &str| ConnectError::Url {
+        what: "store",
+        url: without_credentials(url),
+        reason: reason.to_owned(),
+    };
+    let known = "known is file:PATH, for example TRAINYARD_STORE_URL=file:.trainyard/store";
+    let Some((scheme, rest)) = url.split_once(':') else {
+        return Err(fault(&format!("it has no scheme; {known}")));
+    };
+    match scheme {
+        "file" => {
+            let path = folder(rest).map_err(fault)?;
+            let opened = tokio::task::spawn_blocking(move || DirectoryStore::open(&path)).await;
+            let store = opened
+                .map_err(anyhow::Error::from)
+                .and_then(|store| store.map_err(anyhow::Error::from));
+            match store {
+                Ok(store) => Ok(Arc::new(store)),
+                Err(source) => Err(ConnectError::Unreachable {
+                    what: "store",
+                    url: without_credentials(url),
+                    source,
+                }),
+            }
+        }
+        "s3" => Err(fault(&format!("S3 comes with a later version; {known}"))),
+        _ => Err(fault(&format!("unknown scheme; {known}"))),
+    }
+}
+
+fn folder(rest: &str) -> Result<PathBuf, &'static str> {
+    let path = match rest.strip_prefix("//") {
+        Some(path) if path.starts_with('/') => path,
+        Some(_) => return Err("a folder has no host: write file:PATH or file:///PATH"),
+        None => rest,
+    };
+    if path.is_empty() {
+        Err("it names no folder")
+    } else {
+        Ok(PathBuf::from(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_store_of_a_later_version_says_what_to_set() {
+        let error = connect("s3://key:s3cret@bucket/prefix")
+            .await
+            .expect_err("must be refused");
+        assert!(error.is_usage());
+        let text = error.to_string();
+        assert!(
+            text.contains("later version") && text.contains("TRAINYARD_STORE_URL=file:"),
+            "{text}"
+        );
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn unknown_schemes_are_told_the_known_ones() {
+        for url in ["ftp://x", "store", "file:", "file://host/x", ""] {
+            let error = connect(url).await.expect_err("must be refused");
+            assert!(
+                error.is_usage() && error.to_string().contains("file:") || url == "file:",
+                "{url}: {error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn connecting_creates_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("deep/store");
+        connect(&format!("file:{}", path.display())).await.expect("a store");
+        assert!(!folder.path().join("deep").exists());
+    }
+
+    #[tokio::test]
+    async fn a_file_in_the_place_of_the_folder_is_unreachable() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("file"), "").expect("a file");
+        for path in ["file", "file/below"] {
+            let error = connect(&format!("file:{}/{path}", folder.path().display()))
+                .await
+                .expect_err("must fail");
+            assert!(!error.is_usage(), "{error}");
+        }
+    }
+}
