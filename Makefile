@@ -1,0 +1,37 @@
+# Everything a person or CI does with this project. `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+TAG ?= $(or $(IMAGE_TAG),local)
+PROJECTS ?= keywords ner sentiment
+
+.PHONY: help setup build start test lint fmt clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z][^:]*:.*## / { printf "  \033[1m%-62s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST) | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi
+
+setup: ## what a fresh machine lacks: system packages, libtorch, the base model
+	@scripts/setup.sh
+
+build: setup ## dispatcher, worker and trainer
+	@scripts/build.sh
+
+start: build ## the jobs of keywords, ner and sentiment on this machine, from their settings to registered versions
+	@scripts/start.sh "$(TAG)" $(PROJECTS)
+
+test: ## everything that is tested, from a fresh clone
+	@scripts/test.sh
+
+lint: setup ## formatting and lints
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+fmt: ## format the code
+	cargo fmt --all
+
+clean: ## removes what was built and registered here; keeps .tools
+	cargo clean
+	rm -rf .trainyard
+
+# The train component's own targets: make projects.start/sentiment COMPONENT=train WITHOUT_DOCKER=true
+projects.%: ## {unit,integration,functional,start}/<project> COMPONENT=train WITHOUT_DOCKER=true
+	@scripts/project.sh "$*" "$(COMPONENT)" "$(WITHOUT_DOCKER)" "$(TAG)"
