@@ -1,4 +1,4 @@
-//! `state.json` of a job: the job protocol, section 2.
+//! `state.json` of a job.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ pub struct State {
     pub renewals: u64,
     /// What the trainer said last.
     pub progress: Option<Progress>,
-    /// Newest first, at most two.
+    /// Newest first, at most two of each pipeline. Cleared when the result is there.
     pub checkpoints: Vec<CheckpointRef>,
     /// Claims in a row that ended without a word and without a newer checkpoint.
     pub claims_lost: u32,
@@ -56,7 +56,38 @@ pub struct State {
     pub updated_at: String,
 }
 
-/// The states of the protocol's section 3.
+impl State {
+    /// The state of a job that has no `state.json`: queued, never written.
+    #[must_use]
+    pub fn first() -> Self {
+        Self {
+            schema: SCHEMA,
+            seq: 0,
+            write_id: String::new(),
+            status: Status::Queued,
+            stage: String::new(),
+            epoch: 0,
+            token: 0,
+            worker: String::new(),
+            host: String::new(),
+            lease_s: 0,
+            renewals: 0,
+            progress: None,
+            checkpoints: Vec::new(),
+            claims_lost: 0,
+            failures: BTreeMap::new(),
+            errors: Vec::new(),
+            decision: None,
+            version: None,
+            cause: None,
+            failure: None,
+            scores: BTreeMap::new(),
+            updated_at: String::new(),
+        }
+    }
+}
+
+/// Where a job can stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -76,6 +107,20 @@ pub enum Status {
     Cancelled,
 }
 
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Publishing => "publishing",
+            Self::Registered => "registered",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        })
+    }
+}
+
 impl Status {
     /// Nothing more will happen by itself.
     #[must_use]
@@ -91,8 +136,10 @@ impl Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureCause {
-    /// Hub, broker or store; trainer killed by a signal.
+    /// Hub, broker or store.
     Infrastructure,
+    /// The trainer was killed by a signal that nobody of ours sent.
+    TrainerKilled,
     /// Memory or disk too small.
     Capacity,
     /// Data, model, settings.

@@ -1,0 +1,215 @@
+//! What keeps a fleet going without anybody looking: announces forgotten jobs again, expires dead leases, and deletes
+//! what no attempt can need any more. Any number of sweepers may run; everything one does is harmless twice.
+
+use crate::job::{Accelerator, JobId};
+use crate::ledger::{Applied, Event, Lease, LeaseWatch, Ledger, LedgerError, Snapshot, Status, checkpoint, keys};
+use crate::queue::{Message, Queue, QueueError};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A waiting job that does not move is announced again after this time, then after twice as long, and so on.
+const ANNOUNCE_AFTER: Duration = Duration::from_secs(600);
+/// Doublings of it at most: once in almost four days.
+const ANNOUNCE_DOUBLINGS: u32 = 9;
+
+/// What a sweep can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The queue failed.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// What one sweep did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Jobs whose message was sent again.
+    pub announced: u64,
+    /// Jobs taken from an owner that was silent for its lease.
+    pub expired: u64,
+    /// Objects deleted.
+    pub deleted: u64,
+    /// Jobs that could not be looked after this time.
+    pub failed: u64,
+}
+
+/// One process's sweeper. It knows nothing but what it has seen since it started.
+#[derive(Debug)]
+pub struct Sweeper {
+    ledger: Ledger,
+    queue: Arc<dyn Queue>,
+    watch: LeaseWatch,
+    jobs: HashMap<JobId, Memory>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Memory {
+    accelerator: Option<Accelerator>,
+    /// (token, seq) at which it was announced, and how often.
+    announced: Option<(u64, u64, u32)>,
+    /// (token, seq) after which nothing was left to delete.
+    clean: Option<(u64, u64)>,
+}
+
+impl Sweeper {
+    /// A sweeper that has seen nothing yet.
+    #[must_use]
+    pub fn new(ledger: Ledger, queue: Arc<dyn Queue>) -> Self {
+        Self {
+            ledger,
+            queue,
+            watch: LeaseWatch::default(),
+            jobs: HashMap::new(),
+        }
+    }
+
+    /// Looks after every job once. A job that cannot be read or written is left for the next sweep.
+    ///
+    /// # Errors
+    /// [`SweepError::Ledger`] if the jobs cannot be listed.
+    pub async fn sweep(&mut self) -> Result<Swept, SweepError> {
+        let mut swept = Swept::default();
+        for id in self.ledger.jobs().await? {
+            if let Err(error) = self.look_after(&id, &mut swept).await {
+                tracing::warn!(job = %id, %error, "not swept");
+                swept.failed += 1;
+            }
+        }
+        Ok(swept)
+    }
+
+    async fn look_after(&mut self, id: &JobId, swept: &mut Swept) -> Result<(), SweepError> {
+        let mut now = self.ledger.read(id).await?;
+        let lease = self.watch.observe(id, &now);
+        if now.state.status == Status::Running && lease == Lease::Expired {
+            if let Applied::Won(after) = self.ledger.apply(id, &now, &Event::Expire).await? {
+                tracing::info!(job = %id, token = now.state.token, worker = %now.state.worker, "lease expired");
+                swept.expired += 1;
+                now = after;
+                if now.state.status == Status::Queued {
+                    self.announce(id, &now, swept).await?;
+                }
+            }
+        } else if matches!(now.state.status, Status::Queued | Status::Publishing) && self.is_forgotten(id, &now).await?
+        {
+            self.announce(id, &now, swept).await?;
+        }
+        self.clean(id, &now, swept).await
+    }
+
+    /// Waiting, and either without any message in the queue or unmoved for long.
+    async fn is_forgotten(&mut self, id: &JobId, now: &Snapshot) -> Result<bool, SweepError> {
+        let Some(accelerator) = self.accelerator(id).await? else {
+            return Ok(false);
+        };
+        let depth = self.queue.depth(accelerator).await?;
+        if depth.ready + depth.delayed + depth.in_flight == 0 {
+            return Ok(true);
+        }
+        let times = match self.jobs.get(id).and_then(|memory| memory.announced) {
+            Some((token, seq, times)) if (token, seq) == (now.state.token, now.state.seq) => times,
+            _ => 0,
+        };
+        let patience = ANNOUNCE_AFTER * 2_u32.pow(times.min(ANNOUNCE_DOUBLINGS));
+        Ok(self.watch.silent(id, now) >= patience.max(Duration::from_secs(now.state.lease_s)))
+    }
+
+    async fn announce(&mut self, id: &JobId, now: &Snapshot, swept: &mut Swept) -> Result<(), SweepError> {
+        let Some(accelerator) = self.accelerator(id).await? else {
+            return Ok(());
+        };
+        let message = Message {
+            schema: 1,
+            job: id.clone(),
+            accelerator,
+            postponed: 0,
+        };
+        self.queue.publish(&message, Duration::ZERO).await?;
+        let place = (now.state.token, now.state.seq);
+        let memory = self.jobs.entry(id.clone()).or_default();
+        memory.announced = match memory.announced {
+            Some((token, seq, times)) if (token, seq) == place => Some((token, seq, times.saturating_add(1))),
+            _ => Some((place.0, place.1, 1)),
+        };
+        swept.announced += 1;
+        Ok(())
+    }
+
+    async fn accelerator(&mut self, id: &JobId) -> Result<Option<Accelerator>, SweepError> {
+        if let Some(known) = self.jobs.get(id).and_then(|memory| memory.accelerator) {
+            return Ok(Some(known));
+        }
+        let accelerator = self.ledger.job(id).await?.map(|job| job.content.accelerator);
+        self.jobs.entry(id.clone()).or_default().accelerator = accelerator;
+        Ok(accelerator)
+    }
+
+    /// Deletes what no attempt can need: staged blobs of ended epochs, checkpoints of jobs whose result is there, and
+    /// checkpoints of earlier claims that the state does not list (their owners can list nothing any more).
+    async fn clean(&mut self, id: &JobId, now: &Snapshot, swept: &mut Swept) -> Result<(), SweepError> {
+        let place = (now.state.token, now.state.seq);
+        let ended = now.state.status.is_terminal();
+        if self.jobs.get(id).is_some_and(|memory| memory.clean == Some(place)) || !(ended || now.state.epoch > 0) {
+            return Ok(());
+        }
+        let before = swept.deleted;
+        self.clean_staged(id, now, swept).await?;
+        if ended {
+            self.clean_checkpoints(id, now, swept).await?;
+        }
+        if swept.deleted == before {
+            self.jobs.entry(id.clone()).or_default().clean = Some(place);
+        }
+        Ok(())
+    }
+
+    async fn clean_staged(&self, id: &JobId, now: &Snapshot, swept: &mut Swept) -> Result<(), SweepError> {
+        let store = self.ledger.store();
+        let folder = keys::staged(id).map_err(LedgerError::from)?;
+        for name in store.list_names(&folder).await.map_err(LedgerError::from)? {
+            let Ok(epoch) = name.parse::<u64>() else { continue };
+            let over = epoch < now.state.epoch || (epoch == now.state.epoch && now.state.status.is_terminal());
+            if over {
+                let blobs = folder.join(&name).map_err(LedgerError::from)?;
+                for entry in store.list(&blobs).await.map_err(LedgerError::from)? {
+                    store.delete(&entry.key).await.map_err(LedgerError::from)?;
+                    swept.deleted += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn clean_checkpoints(&self, id: &JobId, now: &Snapshot, swept: &mut Swept) -> Result<(), SweepError> {
+        let store = self.ledger.store();
+        let folder = keys::checkpoints(id).map_err(LedgerError::from)?;
+        let listed: Vec<String> = now
+            .state
+            .checkpoints
+            .iter()
+            .filter_map(|it| checkpoint::place(id, it).ok())
+            .map(|place| format!("{place}/"))
+            .collect();
+        for entry in store.list(&folder).await.map_err(LedgerError::from)? {
+            // A claim made since the state was read may be writing one that it is going to list.
+            let token = entry.key.as_str()[folder.as_str().len()..]
+                .split('/')
+                .nth(1)
+                .and_then(|it| it.parse().ok());
+            let is_earlier = token.is_some_and(|token: u64| token <= now.state.token);
+            if is_earlier
+                && !listed
+                    .iter()
+                    .any(|place| entry.key.as_str().starts_with(place.as_str()))
+            {
+                store.delete(&entry.key).await.map_err(LedgerError::from)?;
+                swept.deleted += 1;
+            }
+        }
+        Ok(())
+    }
+}
