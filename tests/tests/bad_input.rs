@@ -1,0 +1,232 @@
+//! Bad input through the real binaries: a clear text, the right exit code, the ledger's word, and nothing registered.
+
+use std::fs;
+use tests::{
+    registry,
+    sandbox::{Finished, Sandbox, finish, rows},
+};
+
+const PUBLISH: [&str; 6] = ["publish", "--project", "sentiment", "--tag", "t1", "--wait"];
+
+fn publish(machine: &Sandbox) -> Finished {
+    machine.run("dispatcher", &PUBLISH)
+}
+
+fn says(done: &Finished, code: i32, words: &[&str]) {
+    let output = done.output();
+    assert_eq!(done.code(), code, "{output}");
+    for word in words {
+        assert!(output.to_lowercase().contains(&word.to_lowercase()), "{word:?} is missing in:\n{output}");
+    }
+    assert!(!output.contains("panicked"), "{output}");
+}
+
+fn nothing_is_registered(machine: &Sandbox) {
+    assert_eq!(registry::version_folders(&machine.store()), Vec::<std::path::PathBuf>::new());
+}
+
+/// Refused before anything is stored: the ledger has no job.
+fn refused_at_publish(machine: &Sandbox, code: i32, words: &[&str]) {
+    says(&publish(machine), code, words);
+    nothing_is_registered(machine);
+    let jobs = machine.store().join("trainyard/jobs");
+    assert!(registry::files(&jobs).is_empty(), "a job was stored: {:?}", registry::files(&jobs));
+}
+
+/// Found out by the worker: the job ends failed by the user's fault, at once, and the ledger says why.
+fn fails_by_the_user(machine: &Sandbox, words: &[&str]) {
+    let done = publish(machine);
+    says(&done, 20, words);
+    nothing_is_registered(machine);
+    let listed = machine.run("dispatcher", &["dead", "list", "--output", "json"]);
+    assert_eq!(listed.code(), 0, "{}", listed.output());
+    for word in words {
+        assert!(listed.stdout.to_lowercase().contains(&word.to_lowercase()), "the ledger does not say {word:?}: {}", listed.stdout);
+    }
+    assert!(listed.stdout.contains("user"), "{}", listed.stdout);
+    let again = publish(machine);
+    assert_eq!(again.code(), 20, "the same content has the same fate: {}", again.output());
+}
+
+#[test]
+fn a_repository_that_is_not_there() {
+    let machine = Sandbox::new();
+    machine.write_project("sentiment", &[("HUGGINGFACE_MODEL_REFERENCE", "acme/absent")]);
+    refused_at_publish(&machine, 20, &["acme/absent", "no such repository"]);
+}
+
+#[test]
+fn a_revision_that_is_not_there() {
+    let machine = Sandbox::new();
+    machine.write_project("sentiment", &[("HUGGINGFACE_MODEL_REVISION", "v9")]);
+    refused_at_publish(&machine, 20, &["acme/tiny", "v9"]);
+}
+
+#[test]
+fn a_repository_without_safetensors() {
+    let machine = Sandbox::new();
+    let repository = machine.repository("acme/tiny");
+    fs::rename(repository.join("model.safetensors"), repository.join("pytorch_model.bin")).unwrap();
+    refused_at_publish(&machine, 20, &["safetensors", "pytorch_model.bin"]);
+}
+
+#[test]
+fn an_architecture_that_is_not_known() {
+    let machine = Sandbox::new();
+    let config = machine.repository("acme/tiny").join("config.json");
+    let text = fs::read_to_string(&config).unwrap().replace("\"bert\"", "\"mamba\"");
+    fs::write(&config, text).unwrap();
+    fails_by_the_user(&machine, &["mamba", "bert", "distilbert"]);
+}
+
+#[test]
+fn a_bad_line_in_the_data() {
+    let machine = Sandbox::new();
+    fs::write(machine.project("sentiment").join("data/train.jsonl"), rows(3) + "{\"text\": 5, \"label\": \"x\"}\n" + &rows(3)).unwrap();
+    fails_by_the_user(&machine, &["train.jsonl", "line 4", "text"]);
+}
+
+#[test]
+fn data_that_is_not_there() {
+    let machine = Sandbox::new();
+    fs::remove_file(machine.project("sentiment").join("data/train.jsonl")).unwrap();
+    refused_at_publish(&machine, 64, &["TRAIN_DATA", "train.jsonl", "dev.env"]);
+}
+
+#[test]
+fn empty_data() {
+    let machine = Sandbox::new();
+    fs::write(machine.project("sentiment").join("data/train.jsonl"), "").unwrap();
+    let done = publish(&machine);
+    assert!([20, 64].contains(&done.code()), "{}", done.output());
+    assert!(done.output().contains("train.jsonl") && done.output().contains("empty"), "{}", done.output());
+    nothing_is_registered(&machine);
+}
+
+#[test]
+fn validation_labels_that_the_training_data_does_not_have() {
+    let machine = Sandbox::new();
+    let odd = "{\"text\": \"it is\", \"label\": \"sarcastic\"}\n";
+    fs::write(machine.project("sentiment").join("data/validation.jsonl"), rows(6) + odd).unwrap();
+    fails_by_the_user(&machine, &["sarcastic"]);
+}
+
+#[test]
+fn a_loss_that_is_no_number() {
+    let machine = Sandbox::new();
+    machine.write_project("sentiment", &[("LEARNING_RATE", "1e30"), ("WARMUP_STEPS", "0"), ("MAX_GRAD_NORM", "0")]);
+    fails_by_the_user(&machine, &["loss", "step"]);
+}
+
+#[test]
+fn a_gate_that_is_not_met() {
+    let machine = Sandbox::new();
+    machine.write_project("sentiment", &[("GATE", "macro_recall>=1.0"), ("LEARNING_RATE", "1e-9")]);
+    says(&publish(&machine), 10, &["macro_recall", "1"]);
+    nothing_is_registered(&machine);
+    says(&publish(&machine), 10, &["macro_recall"]);
+}
+
+#[test]
+fn an_unknown_variable_is_named_with_file_and_line() {
+    let machine = Sandbox::new();
+    machine.write_project("sentiment", &[("EPOCSH", "3")]);
+    refused_at_publish(&machine, 64, &["EPOCSH", "dev.env", "EPOCHS"]);
+}
+
+#[test]
+fn a_wrong_type_is_named_with_file_and_line() {
+    let machine = Sandbox::new();
+    machine.write_project("sentiment", &[("EPOCHS", "many")]);
+    refused_at_publish(&machine, 64, &["EPOCHS", "dev.env", "many"]);
+}
+
+#[test]
+fn a_registry_project_of_another_folder() {
+    let machine = Sandbox::new();
+    machine.write_project("sentiment", &[("PROJECT", "onclusive/ner")]);
+    refused_at_publish(&machine, 64, &["PROJECT", "onclusive/ner", "sentiment"]);
+}
+
+#[test]
+fn an_unknown_environment() {
+    let machine = Sandbox::new();
+    machine.write_project("sentiment", &[("ONCLUSIVEML_TRACKING_BACKEND_ENVIRONMENT", "production")]);
+    refused_at_publish(&machine, 64, &["ONCLUSIVEML_TRACKING_BACKEND_ENVIRONMENT", "production", "dev.env"]);
+}
+
+#[test]
+fn a_project_that_is_not_there() {
+    let machine = Sandbox::new();
+    let done = machine.run("dispatcher", &["publish", "--project", "sentimnet", "--tag", "t1"]);
+    says(&done, 64, &["sentimnet", "sentiment"]);
+    nothing_is_registered(&machine);
+}
+
+/// The trainer may not have more memory than this: libtorch cannot even load its weights.
+#[test]
+fn memory_that_is_too_small() {
+    let machine = Sandbox::new();
+    let trainer = machine.path().join("small-trainer");
+    let real = tests::sandbox::binary("trainer");
+    // The room for libtorch's libraries, and hardly more.
+    fs::write(&trainer, format!("#!/bin/bash\nulimit -v 2300000\nexec {} \"$@\"\n", real.display())).unwrap();
+    make_executable(&trainer);
+    let long: String = (0..2000).map(|row| format!("{{\"text\": \"{} {row}\", \"label\": \"{}\"}}\n", "a good movie ".repeat(20), row % 3)).collect();
+    fs::write(machine.project("sentiment").join("data/train.jsonl"), long).unwrap();
+    machine.write_project("sentiment", &[("TRAIN_BATCH_SIZE", "4096"), ("VALIDATION_DATA", ""), ("MAX_LENGTH", "64")]);
+    let long: String = (0..4096).map(|row| format!("{{\"text\": \"{} {row}\", \"label\": \"l{}\"}}\n", "a good movie ".repeat(20), row % 3)).collect();
+    fs::write(machine.project("sentiment").join("data/train.jsonl"), long).unwrap();
+    let mut command = machine.command("dispatcher", &PUBLISH);
+    command.env("TRAINYARD_TRAINER", &trainer);
+    let done = finish(command);
+    says(&done, 30, &["memory"]);
+    nothing_is_registered(&machine);
+}
+
+fn make_executable(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The store's file system is full: nothing half is left, the job can go on later.
+#[test]
+fn a_store_without_space() {
+    let machine = Sandbox::new();
+    let script = "mkdir -p store && mount -t tmpfs -o size=600k tmpfs store && exec \"$@\"";
+    let mut command = machine.command("dispatcher", &PUBLISH);
+    let mut inside = std::process::Command::new("unshare");
+    inside.args(["--map-root-user", "--mount", "bash", "-c", script, "bash"]).arg(command.get_program()).args(command.get_args());
+    for (key, value) in command.get_envs() {
+        if let Some(value) = value {
+            inside.env(key, value);
+        }
+    }
+    inside.current_dir(machine.path()).stdin(std::process::Stdio::null());
+    inside.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    drop(command.env_clear());
+    let done = finish(inside);
+    assert!(!done.output().contains("unshare:"), "this machine forbids namespaces: {}", done.output());
+    says(&done, 30, &["space"]);
+}
+
+#[test]
+fn secrets_are_nowhere_in_what_is_said_or_written() {
+    let marked = "S3CR3T-marked-value";
+    let machine = Sandbox::new();
+    machine.write_project("sentiment", &[("NEPTUNE_API_TOKEN", marked), ("AWS_SECRET_ACCESS_KEY", marked), ("AWS_ACCESS_KEY_ID", marked)]);
+    let mut command = machine.command("dispatcher", &PUBLISH);
+    command.env("HF_TOKEN", marked).env("RUST_LOG", "trace");
+    let done = finish(command);
+    assert_eq!(done.code(), 0, "{}", done.output());
+    assert!(!done.output().contains(marked), "a secret was said");
+    let project = machine.project("sentiment").join("dev.env");
+    for file in registry::files(machine.path()) {
+        let path = machine.path().join(&file);
+        if path != project {
+            let bytes = fs::read(&path).unwrap_or_default();
+            let found = bytes.windows(marked.len()).any(|window| window == marked.as_bytes());
+            assert!(!found, "a secret was written to {file}");
+        }
+    }
+}

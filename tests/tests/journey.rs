@@ -1,0 +1,105 @@
+//! What a user does with one machine, through the real binaries.
+
+use std::fs;
+use tests::{registry, sandbox::Sandbox};
+
+const PUBLISH: [&str; 6] = ["publish", "--project", "sentiment", "--tag", "t1", "--wait"];
+
+#[test]
+fn publishing_twice_gives_one_job_and_one_version() {
+    let machine = Sandbox::new();
+    let first = machine.run("dispatcher", &PUBLISH);
+    assert_eq!(first.code(), 0, "{}", first.output());
+    let second = machine.run("dispatcher", &PUBLISH);
+    assert_eq!(second.code(), 0, "{}", second.output());
+    assert_eq!(first.stdout.lines().last(), second.stdout.lines().last(), "the last line is the job's id");
+    let versions = registry::visible_versions(&machine.store());
+    assert_eq!(versions.len(), 1, "{versions:?}");
+    registry::assert_whole(&versions[0]);
+}
+
+#[test]
+fn another_tag_is_another_version_and_the_same_bytes() {
+    let machine = Sandbox::new();
+    for tag in ["t1", "t2"] {
+        let done = machine.run("dispatcher", &["publish", "--project", "sentiment", "--tag", tag, "--wait"]);
+        assert_eq!(done.code(), 0, "{}", done.output());
+    }
+    let versions = registry::visible_versions(&machine.store());
+    assert_eq!(versions.len(), 2, "{versions:?}");
+    let weights = |index: usize| fs::read(versions[index].join("model/model_artifacts/model.safetensors")).unwrap();
+    assert!(weights(0) == weights(1), "the same job twice gave other weights");
+    let predictions = |index: usize| fs::read(versions[index].join("model/test_files/predictions")).unwrap();
+    assert_eq!(predictions(0), predictions(1));
+}
+
+#[test]
+fn a_pull_request_leaves_no_trace_in_the_registry() {
+    let machine = Sandbox::new();
+    let publish = ["publish", "--project", "sentiment", "--tag", "pr", "--sample", "--no-register", "--wait"];
+    let done = machine.run("dispatcher", &publish);
+    assert_eq!(done.code(), 0, "{}", done.output());
+    let job = done.stdout.lines().last().unwrap_or_default();
+    assert_eq!(machine.status(job)["status"], "completed");
+    assert!(!machine.store().join("neptune-ai-model-registry").exists());
+    assert!(!machine.store().join("trainyard/versions").exists());
+}
+
+#[test]
+fn forcing_makes_another_job_and_a_key_makes_it_repeatable() {
+    let machine = Sandbox::new();
+    let ids: Vec<String> = [None, Some("--force=ci-7"), Some("--force=ci-7"), Some("--force")]
+        .into_iter()
+        .map(|force| {
+            let mut arguments = vec!["publish", "--project", "sentiment", "--tag", "t1"];
+            arguments.extend(force);
+            let done = machine.run("dispatcher", &arguments);
+            assert_eq!(done.code(), 0, "{}", done.output());
+            done.stdout.lines().last().unwrap_or_default().to_owned()
+        })
+        .collect();
+    assert_eq!(ids[1], ids[2]);
+    assert_ne!(ids[0], ids[1]);
+    assert_ne!(ids[0], ids[3]);
+    assert_ne!(ids[1], ids[3]);
+}
+
+#[test]
+fn a_queued_job_can_be_cancelled_and_published_again() {
+    let machine = Sandbox::new();
+    let job = machine.publish("sentiment");
+    let cancelled = machine.run("dispatcher", &["cancel", &job]);
+    assert_eq!(cancelled.code(), 0, "{}", cancelled.output());
+    assert_eq!(machine.run("dispatcher", &["wait", &job]).code(), 40);
+    assert_eq!(machine.status(&job)["status"], "cancelled");
+    let again = machine.run("dispatcher", &PUBLISH);
+    assert_eq!(again.code(), 0, "{}", again.output());
+    assert_eq!(machine.status(&job)["status"], "registered");
+}
+
+#[test]
+fn waiting_ends_with_75_when_the_time_is_over() {
+    let machine = Sandbox::new();
+    let job = machine.publish("sentiment");
+    let waited = machine.run("dispatcher", &["wait", &job, "--timeout", "1s"]);
+    assert_eq!(waited.code(), 75, "{}", waited.output());
+    assert!(waited.output().contains("worker run"), "nobody is told what to start: {}", waited.output());
+}
+
+#[test]
+fn the_card_tells_where_the_model_came_from() {
+    let machine = Sandbox::new();
+    let done = machine.run("dispatcher", &PUBLISH);
+    assert_eq!(done.code(), 0, "{}", done.output());
+    let card = registry::card(&registry::visible_versions(&machine.store())[0]);
+    assert_eq!(card["model_type"], "trained");
+    assert_eq!(card["model_artifact_attribute_path"], "model/model_artifacts");
+    assert_eq!(card["model_test_files"]["predictions"], "model/test_files/predictions");
+    assert_eq!(card["model_params"]["huggingface_pipeline_task"], "sentiment-analysis");
+    assert_eq!(card["model_params"]["huggingface_model_reference"], "acme/tiny");
+    assert_eq!(card["github_action_context"].as_object().map(serde_json::Map::len), Some(15));
+    let text = card.to_string();
+    for word in ["macro_recall", "libtorch", "sha256", "t1"] {
+        assert!(text.contains(word), "the card does not tell {word}: {card:#}");
+    }
+}
