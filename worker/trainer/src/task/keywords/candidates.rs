@@ -1,0 +1,130 @@
+//! Which words and phrases of a document may be its keywords: the rules of scikit-learn's `CountVectorizer`.
+
+use super::stop_words;
+use anyhow::{Result, bail, ensure};
+use regex::Regex;
+use std::collections::{BTreeSet, HashMap};
+use trainer_protocol::KeywordOptions;
+
+/// Words as `(?u)\b\w\w+\b` finds them. Python's `\w` is letters, numbers and the underscore, without combining marks
+/// (unlike `\w` of the regex crate), so Devanagari vowel signs divide words. Runs of two or more of them are all that
+/// the word boundaries leave.
+const WORD: &str = r"[\p{L}\p{N}_]{2,}";
+
+/// The candidates of some documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidates {
+    names: Vec<String>,
+    of_documents: Vec<Vec<usize>>,
+}
+
+impl Candidates {
+    /// What `CountVectorizer(ngram_range=…, stop_words=…)` finds in `documents`: words in lower case, stop words dropped
+    /// **before** neighbours are joined to phrases.
+    ///
+    /// # Errors
+    /// An n-gram range that is empty or starts at 0, or a stop word list that is not known.
+    pub fn find(documents: &[String], options: &KeywordOptions) -> Result<Self> {
+        let (fewest, most) = options.keyphrase_ngram_range;
+        ensure!(
+            0 < fewest && fewest <= most,
+            "keyphrase_ngram_range is [{fewest}, {most}], expected two numbers from 1 up, the smaller one first"
+        );
+        let drop_english = match options.stop_words.as_deref() {
+            None => false,
+            Some("english") => true,
+            Some(other) => bail!("stop_words is `{other}`, expected `english` or nothing"),
+        };
+        let word = Regex::new(WORD)?;
+        let phrases: Vec<BTreeSet<String>> = documents
+            .iter()
+            .map(|document| {
+                let lower = document.to_lowercase();
+                let kept: Vec<&str> = word
+                    .find_iter(&lower)
+                    .map(|found| found.as_str())
+                    .filter(|word| !(drop_english && stop_words::is_english(word)))
+                    .collect();
+                (fewest as usize..=(most as usize).min(kept.len()))
+                    .flat_map(|length| kept.windows(length).map(|words| words.join(" ")))
+                    .collect()
+            })
+            .collect();
+        Ok(Self::number(&phrases))
+    }
+
+    /// Numbers the distinct phrases by code point.
+    fn number(phrases: &[BTreeSet<String>]) -> Self {
+        let distinct: BTreeSet<&String> = phrases.iter().flatten().collect();
+        let numbers: HashMap<&String, usize> = distinct.iter().zip(0..).map(|(&name, number)| (name, number)).collect();
+        let of_documents = phrases
+            .iter()
+            .map(|own| own.iter().map(|name| numbers[name]).collect())
+            .collect();
+        Self {
+            names: distinct.into_iter().cloned().collect(),
+            of_documents,
+        }
+    }
+
+    /// Every candidate once, by code point (`get_feature_names_out`).
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// For each document its candidates, as ascending indices into [`Candidates::names`].
+    #[must_use]
+    pub fn of_documents(&self) -> &[Vec<usize>] {
+        &self.of_documents
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(document: &str, range: (u32, u32), stop_words: Option<&str>) -> Vec<String> {
+        let options = KeywordOptions {
+            keyphrase_ngram_range: range,
+            stop_words: stop_words.map(String::from),
+            ..KeywordOptions::default()
+        };
+        let found = Candidates::find(&[document.to_owned()], &options).expect("the options are in range");
+        found.names().to_vec()
+    }
+
+    #[test]
+    fn phrases_reach_across_dropped_stop_words() {
+        let found = find("The state of the Art", (2, 2), Some("english"));
+        assert_eq!(found, ["state art"]);
+    }
+
+    #[test]
+    fn single_letters_are_no_words() {
+        assert_eq!(find("a b1 c_ é éa", (1, 1), None), ["b1", "c_", "éa"]);
+    }
+
+    #[test]
+    fn combining_marks_divide_words() {
+        // Not one word of the Devanagari text is left: marks stand between all its letters.
+        assert_eq!(find("हिन्दी भाषा cafe\u{301}s", (1, 1), None), ["cafe"]);
+    }
+
+    #[test]
+    fn a_short_document_has_no_long_phrases() {
+        assert_eq!(find("tram line", (3, 5), None), Vec::<String>::new());
+    }
+
+    #[test]
+    fn ranges_that_cannot_be_are_refused() {
+        for range in [(0, 1), (2, 1)] {
+            let options = KeywordOptions {
+                keyphrase_ngram_range: range,
+                ..KeywordOptions::default()
+            };
+            let error = Candidates::find(&[], &options).expect_err("the range is impossible");
+            assert!(error.to_string().contains("keyphrase_ngram_range"), "{error}");
+        }
+    }
+}

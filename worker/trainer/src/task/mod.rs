@@ -1,0 +1,3 @@
+//! What models are for.
+
+pub mod keywords;
