@@ -1,5 +1,10 @@
 //! The doorbell: tells a worker that there may be work. The truth is in the ledger.
 
+mod connect;
+pub mod embedded;
+
+pub use connect::connect;
+
 use crate::job::{Accelerator, JobId};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,104 @@
+//! From a URL to a queue.
+
+use super::Queue;
+use super::embedded::{EmbeddedQueue, VISIBILITY};
+use crate::connect::{ConnectError, without_credentials};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Opens the queue that `url` names: `embedded:PATH`, a file shared by the processes of one machine.
+///
+/// The file is created by the first `publish` or `receive`, so asking an empty place leaves no trace; that it cannot
+/// be written is found here all the same.
+///
+/// # Errors
+/// [`ConnectError::Url`] for a scheme that is unknown or not in this version, [`ConnectError::Unreachable`] where
+/// the file is no queue of this version, or cannot be written or created.
+pub async fn connect(url: &str) -> Result<Arc<dyn Queue>, ConnectError> {
+    let fault = |reason: String| ConnectError::Url {
+        what: "queue",
+        url: without_credentials(url),
+        reason,
+    };
+    let known = "known is embedded:PATH, for example TRAINYARD_QUEUE_URL=embedded:.trainyard/queue.db";
+    let Some((scheme, rest)) = url.split_once(':') else {
+        return Err(fault(format!("it has no scheme; {known}")));
+    };
+    match scheme {
+        "embedded" if rest.is_empty() => Err(fault(format!("it names no file; {known}"))),
+        "embedded" if rest.starts_with("//") && !rest.starts_with("///") => Err(fault(
+            "a file has no host: write embedded:PATH or embedded:///PATH".to_owned(),
+        )),
+        "embedded" => {
+            let path = Path::new(rest.strip_prefix("//").unwrap_or(rest));
+            let opened = EmbeddedQueue::open(path, VISIBILITY).await;
+            let unreachable = |source| ConnectError::Unreachable {
+                what: "queue",
+                url: url.to_owned(),
+                source,
+            };
+            Ok(Arc::new(opened.map_err(unreachable)?))
+        }
+        "amqp" | "amqps" => Err(fault(format!("RabbitMQ comes with a later version; {known}"))),
+        "sqs" => Err(fault(format!("SQS comes with a later version; {known}"))),
+        _ => Err(fault(format!("unknown scheme; {known}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn queues_of_a_later_version_say_what_to_set() {
+        for url in [
+            "amqp://user:s3cret@host/yard",
+            "amqps://user:s3cret@host",
+            "sqs://key:s3cret@queue",
+        ] {
+            let error = connect(url).await.expect_err("must be refused");
+            let text = error.to_string();
+            assert!(error.is_usage(), "{text}");
+            assert!(
+                text.contains("later version") && text.contains("TRAINYARD_QUEUE_URL=embedded:"),
+                "{text}"
+            );
+            assert!(!text.contains("s3cret"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn unknown_schemes_are_told_the_known_ones() {
+        for url in ["redis://x", "queue", "embedded:", "embedded://host/x", ""] {
+            let error = connect(url).await.expect_err("must be refused");
+            assert!(
+                error.is_usage() && error.to_string().contains("embedded:PATH"),
+                "{url}: {error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn connecting_creates_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        connect(&format!("embedded:{}/deep/queue.db", folder.path().display()))
+            .await
+            .expect("a queue");
+        assert!(!folder.path().join("deep").exists());
+    }
+
+    #[tokio::test]
+    async fn a_place_that_is_no_queue_is_unreachable() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(
+            folder.path().join("text"),
+            "no database at all, but long enough to be one ".repeat(40),
+        )
+        .expect("a file");
+        for path in ["", "text", "text/below"] {
+            let error = connect(&format!("embedded:{}/{path}", folder.path().display())).await;
+            let error = error.expect_err("must fail");
+            assert!(!error.is_usage(), "{path}: {error}");
+        }
+    }
+}
