@@ -1,6 +1,8 @@
 //! The contract and the seams of Trainyard. Knows no libtorch.
 //!
-//! * [`job`]: what is to be done; [`project`]: a project's settings that become a job.
+//! * [`job`]: what is to be done; [`project`]: a project's settings that become a job;
+//!   [`settings`]: where every variable comes from, and the fleet's own; [`secret`]: values that must not be seen.
+//! * [`gate`]: conditions on scores.
 //! * [`queue`]: the doorbell; [`store`]: objects with compare-and-swap.
 //! * [`ledger`]: the truth about every job; [`publication`]: one decision, then only repeatable effects.
 //! * [`sweeper`]: what repairs itself.
@@ -10,13 +12,17 @@ pub mod backoff;
 pub mod connect;
 pub mod crash;
 pub mod exit;
+pub mod gate;
 pub mod heartbeat;
 pub mod job;
 pub mod joblog;
 pub mod ledger;
 pub mod monitor;
+pub mod project;
 pub mod publication;
 pub mod queue;
+pub mod secret;
+pub mod settings;
 pub mod shutdown;
 pub mod store;
 pub mod sweeper;

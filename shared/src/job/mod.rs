@@ -1,85 +1,30 @@
 //! A job: the versioned wire contract. Its id comes from its content.
+//!
+//! A job holds everything that a worker needs, whatever the worker's own environment: there is no secret in it and no
+//! reference that may change its meaning (models by commit, data by digest).
+
+mod accelerator;
+mod error;
+mod id;
+pub mod limits;
+mod lineage;
+pub(crate) mod names;
+mod read;
+mod rules;
+mod test_files;
+
+pub use accelerator::{Accelerator, UnknownAccelerator};
+pub use error::JobError;
+pub use id::{InvalidJobId, JobId};
+pub use lineage::{GITHUB_FIELDS, Lineage};
+pub use read::MAX_BYTES;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
 use trainer_protocol::{DataColumns, DataFormat, KeywordOptions, Precision, Strategy, Task};
 
 /// Version of [`Job`] that this build writes, and the newest it reads.
 pub const SCHEMA: u32 = 1;
-
-/// Hash of a job's content: 32 lower-case hexadecimal digits (the first half of SHA-256).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct JobId(String);
-
-/// Text that is no job id.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no job id (32 hexadecimal digits)")]
-pub struct InvalidJobId(String);
-
-impl JobId {
-    /// The digits.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for JobId {
-    type Error = InvalidJobId;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let valid = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if valid {
-            Ok(Self(text))
-        } else {
-            Err(InvalidJobId(text.chars().take(64).collect()))
-        }
-    }
-}
-
-impl std::str::FromStr for JobId {
-    type Err = InvalidJobId;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::try_from(text.to_owned())
-    }
-}
-
-impl From<JobId> for String {
-    fn from(id: JobId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Kinds of hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Accelerator {
-    /// Any host.
-    Cpu,
-    /// NVIDIA.
-    Gpu,
-    /// AWS Inferentia 1: trains on the host's CPU, its chip serves what is compiled later.
-    Inf1,
-}
-
-impl fmt::Display for Accelerator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cpu => "cpu",
-            Self::Gpu => "gpu",
-            Self::Inf1 => "inf1",
-        })
-    }
-}
 
 /// Everything a worker needs to know, whatever its own environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,7 +50,8 @@ pub struct Content {
     pub accelerator: Accelerator,
     /// Where the version is registered.
     pub target: Target,
-    /// One or more models that are registered together, by name; `main` where there is one.
+    /// One or more models that are registered together, by name; `main` where there is one. Their order is that of
+    /// their names (`base_ner`, `korean_japanese_ner`).
     pub pipelines: BTreeMap<String, Pipeline>,
     /// Train and evaluate on a few rows only; ends `completed`.
     pub sample: bool,
@@ -117,8 +63,6 @@ pub struct Content {
     pub nonce: Option<String>,
     /// Conditions on scores, for example `macro_recall>=0.60`, all of which must hold.
     pub gate: Vec<String>,
-    /// Texts whose predictions are registered.
-    pub sample_documents: Vec<String>,
     /// `LOCAL_OUTPUT_DIR`, for the card.
     pub local_output_dir: String,
     /// `LOGGING_LEVEL`, for the card.
@@ -173,6 +117,8 @@ pub struct Pipeline {
     pub precision: Precision,
     /// `feature-extraction` only.
     pub keywords: KeywordOptions,
+    /// Texts whose predictions are registered.
+    pub sample_documents: Vec<String>,
 }
 
 /// A repository of the Hugging Face hub at one commit.
@@ -222,16 +168,4 @@ pub struct Data {
     pub size: u64,
     /// How to read it.
     pub format: DataFormat,
-}
-
-/// Where a job came from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lineage {
-    /// The 15 fields of the card's `github_action_context`; empty strings outside CI.
-    pub github_action_context: BTreeMap<String, String>,
-    /// Version of the dispatcher.
-    pub dispatcher: String,
-    /// RFC 3339, for people.
-    pub published_at: String,
 }

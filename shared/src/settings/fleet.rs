@@ -1,0 +1,247 @@
+//! Settings of the machines, not of a project: queue, store, registry, lease, hub.
+
+use super::store_url::{self, StoreChoice};
+use super::{Connection, SettingsError, Variables};
+use crate::secret::Secret;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The fleet's variables. Anything else in `config/fleet.env` is an error.
+pub const FLEET_VARIABLES: [&str; 34] = [
+    "TRAINYARD_QUEUE_URL",
+    "TRAINYARD_STORE_URL",
+    "TRAINYARD_REGISTRY_URL",
+    "TRAINYARD_METRICS_ADDR",
+    "TRAINYARD_LEASE",
+    "TRAINYARD_GRACE",
+    "TRAINYARD_WORK",
+    "TRAINYARD_HUB_CACHE_GIB",
+    "TRAINYARD_BUILD_TAG",
+    "TRAINYARD_S3_ENDPOINT",
+    "ONCLUSIVEML_TRACKING_BACKEND_USE_S3_BACKEND",
+    "ONCLUSIVEML_TRACKING_BACKEND_S3_BACKEND_BUCKET",
+    "ONCLUSIVEML_TRACKING_BACKEND_S3_BACKEND_PREFIX",
+    "ONCLUSIVEML_TRACKING_BACKEND_S3_BACKEND_ROOT",
+    "ONCLUSIVEML_TRACKING_BACKEND_S3_BUCKET_PREFIX",
+    "ONCLUSIVEML_TRACKING_BACKEND_ENVIRONMENT",
+    "NEPTUNE_API_TOKEN",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_PROFILE",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "HF_ENDPOINT",
+    "HF_TOKEN",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "XDG_CACHE_HOME",
+];
+
+/// Read, but not the fleet's own.
+const HOME: &str = "HOME";
+
+const LEASE: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_secs(3600);
+
+/// Settings of the machines. Holds secrets, of which `Debug` shows none.
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    /// `TRAINYARD_QUEUE_URL`, default `embedded:.trainyard/queue.db`.
+    pub queue_url: Connection,
+    /// Where jobs and versions lie: `TRAINYARD_STORE_URL`, else from the component's variables, else
+    /// `file:.trainyard/store`.
+    pub store_url: Connection,
+    /// `TRAINYARD_REGISTRY_URL`, default `bucket:`: the store itself.
+    pub registry_url: Connection,
+    /// `TRAINYARD_METRICS_ADDR`, default `127.0.0.1:9464`.
+    pub metrics_addr: SocketAddr,
+    /// `TRAINYARD_LEASE`, default 30 s: how long a worker may be silent.
+    pub lease: Duration,
+    /// `TRAINYARD_GRACE`, default 90 s: how long a worker may take to stop.
+    pub grace: Duration,
+    /// `TRAINYARD_WORK`, default `.trainyard/work`: folders of running jobs.
+    pub work: PathBuf,
+    /// `TRAINYARD_BUILD_TAG`, default `dev-<version>`: the image tag of this build.
+    pub build_tag: String,
+    /// `TRAINYARD_S3_ENDPOINT`, `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`.
+    pub s3_endpoint: Option<String>,
+    /// `AWS_REGION` or `AWS_DEFAULT_REGION`, default `us-east-1`.
+    pub aws_region: String,
+    /// `AWS_ACCESS_KEY_ID`.
+    pub aws_access_key_id: Option<Secret>,
+    /// `AWS_SECRET_ACCESS_KEY`.
+    pub aws_secret_access_key: Option<Secret>,
+    /// `AWS_SESSION_TOKEN`.
+    pub aws_session_token: Option<Secret>,
+    /// `NEPTUNE_API_TOKEN`.
+    pub neptune_api_token: Option<Secret>,
+    /// `ONCLUSIVEML_TRACKING_BACKEND_ENVIRONMENT`, default `dev`.
+    pub environment: String,
+    /// Folder of registered versions in the store: `ONCLUSIVEML_TRACKING_BACKEND_S3_BACKEND_PREFIX`, default
+    /// `neptune-ai-model-registry`.
+    pub registry_root: String,
+    /// `HF_ENDPOINT`, default `https://huggingface.co`; without a slash at its end.
+    pub hf_endpoint: String,
+    /// `HF_TOKEN`.
+    pub hf_token: Option<Secret>,
+    /// `HF_HUB_CACHE`, else `hub` below `HF_HOME`, `$XDG_CACHE_HOME/huggingface` or `~/.cache/huggingface`.
+    pub hf_hub_cache: PathBuf,
+    /// `TRAINYARD_HUB_CACHE_GIB`, default 50: bytes that the hub cache may hold.
+    pub hub_cache_bytes: u64,
+    /// What a person should know before anything runs, for example why a bucket is not used.
+    pub notices: Vec<String>,
+}
+
+impl Fleet {
+    /// From a process environment alone.
+    ///
+    /// # Errors
+    /// See [`Fleet::load`].
+    pub fn from_env(environment: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
+        Self::load(environment, &Variables::new(), None)
+    }
+
+    /// From `--set` and a process environment, then a project's dotenv file (both with `--set` are in
+    /// [`crate::project::Project::fleet`]), then a dotenv file of the fleet (`config/fleet.env`), then defaults.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the variable and where it was written: a value of the wrong type, a variable of
+    /// `file` that the fleet does not know, settings that contradict each other, a file that cannot be read.
+    pub fn load(
+        environment: &BTreeMap<String, String>,
+        project: &Variables,
+        file: Option<&Path>,
+    ) -> Result<Self, SettingsError> {
+        let mut variables = Variables::new();
+        // What a project holds includes the environment's variables, in their order with `--set`.
+        variables.add_all(project);
+        variables.add_environment(environment, |name| FLEET_VARIABLES.contains(&name));
+        if let Some(path) = file {
+            let mut from_file = Variables::new();
+            from_file.add_file(path, environment)?;
+            from_file.refuse_unknown(&FLEET_VARIABLES.into_iter().collect(), "the fleet")?;
+            variables.add_all(&from_file);
+        }
+        variables.add_environment(environment, |name| name == HOME);
+        Self::from_variables(&variables)
+    }
+
+    fn from_variables(variables: &Variables) -> Result<Self, SettingsError> {
+        let first = |names: &[&str]| names.iter().find_map(|name| variables.text(name));
+        let StoreChoice {
+            url: store_url,
+            environment,
+            root,
+            notice,
+        } = store_url::choose(variables)?;
+        let lease = between(variables, "TRAINYARD_LEASE", &LEASE)?.unwrap_or(Duration::from_secs(30));
+        Ok(Self {
+            queue_url: url(
+                variables,
+                "TRAINYARD_QUEUE_URL",
+                "embedded:.trainyard/queue.db",
+                &QUEUES,
+            )?,
+            store_url,
+            registry_url: url(variables, "TRAINYARD_REGISTRY_URL", "bucket:", &REGISTRIES)?,
+            metrics_addr: variables
+                .read("TRAINYARD_METRICS_ADDR", |text| {
+                    text.parse()
+                        .map_err(|_| "an address and port, for example 127.0.0.1:9464".to_owned())
+                })?
+                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9464))),
+            lease,
+            grace: variables
+                .duration("TRAINYARD_GRACE")?
+                .unwrap_or(Duration::from_secs(90)),
+            work: variables
+                .text("TRAINYARD_WORK")
+                .unwrap_or_else(|| ".trainyard/work".into())
+                .into(),
+            build_tag: variables
+                .text("TRAINYARD_BUILD_TAG")
+                .unwrap_or_else(|| concat!("dev-", env!("CARGO_PKG_VERSION")).to_owned()),
+            s3_endpoint: first(&store_url::ENDPOINTS),
+            aws_region: first(&["AWS_REGION", "AWS_DEFAULT_REGION"]).unwrap_or_else(|| "us-east-1".to_owned()),
+            aws_access_key_id: variables.secret("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key: variables.secret("AWS_SECRET_ACCESS_KEY"),
+            aws_session_token: variables.secret("AWS_SESSION_TOKEN"),
+            neptune_api_token: variables.secret("NEPTUNE_API_TOKEN"),
+            environment,
+            registry_root: root,
+            hf_endpoint: hub_endpoint(variables)?,
+            hf_token: variables.secret("HF_TOKEN"),
+            hf_hub_cache: hub_cache(variables),
+            hub_cache_bytes: variables
+                .number("TRAINYARD_HUB_CACHE_GIB", &(1..=1 << 20))?
+                .unwrap_or(50_u64)
+                << 30,
+            notices: notice.into_iter().collect(),
+        })
+    }
+}
+
+const QUEUES: [&str; 4] = ["embedded:", "amqp://", "amqps://", "sqs://"];
+const REGISTRIES: [&str; 4] = ["bucket:", "neptune:", "mlflow+http://", "mlflow+https://"];
+
+/// A URL with one of the known beginnings; whether this build can connect to it is said by `connect`.
+fn url(variables: &Variables, name: &str, default: &str, known: &[&str]) -> Result<Connection, SettingsError> {
+    let found = variables.read(name, |text| {
+        let known_scheme = known.iter().any(|scheme| text.starts_with(scheme));
+        known_scheme
+            .then(|| Connection::new(text.to_owned()))
+            .ok_or_else(|| format!("a URL that begins with one of {}", known.join(", ")))
+    })?;
+    Ok(found.unwrap_or_else(|| Connection::new(default.to_owned())))
+}
+
+fn between(
+    variables: &Variables,
+    name: &str,
+    range: &RangeInclusive<Duration>,
+) -> Result<Option<Duration>, SettingsError> {
+    let Some(duration) = variables.duration(name)? else {
+        return Ok(None);
+    };
+    let bounds = || {
+        format!(
+            "expected {} to {}",
+            humantime::format_duration(*range.start()),
+            humantime::format_duration(*range.end())
+        )
+    };
+    if range.contains(&duration) {
+        Ok(Some(duration))
+    } else {
+        Err(variables.invalid(name, bounds()))
+    }
+}
+
+fn hub_endpoint(variables: &Variables) -> Result<String, SettingsError> {
+    let endpoint = variables.read("HF_ENDPOINT", |text| {
+        let valid = text.starts_with("http://") || text.starts_with("https://");
+        valid
+            .then(|| text.trim_end_matches('/').to_owned())
+            .ok_or_else(|| "an http(s) URL".to_owned())
+    })?;
+    Ok(endpoint.unwrap_or_else(|| "https://huggingface.co".to_owned()))
+}
+
+/// The order of `huggingface_hub.constants`.
+fn hub_cache(variables: &Variables) -> PathBuf {
+    let folder = |name: &str| variables.text(name).map(PathBuf::from);
+    let cache_home = || folder("XDG_CACHE_HOME").or_else(|| Some(folder(HOME)?.join(".cache")));
+    let home = || folder("HF_HOME").or_else(|| Some(cache_home()?.join("huggingface")));
+    folder("HF_HUB_CACHE")
+        .or_else(|| Some(home()?.join("hub")))
+        .unwrap_or_else(|| ".trainyard/hub".into())
+}
