@@ -41,7 +41,7 @@ struct Card<'a> {
     model_test_files: TestFiles,
     github_action_context: &'a BTreeMap<String, String>,
     model_params: BTreeMap<String, Value>,
-    model_inputs: Inputs<'a>,
+    model_inputs: Inputs,
     local_output_dir: &'a str,
     logging_level: &'a str,
     schema: u32,
@@ -64,8 +64,8 @@ struct TestFiles {
 }
 
 #[derive(Serialize)]
-struct Inputs<'a> {
-    sample_documents: &'a [String],
+struct Inputs {
+    sample_documents: serde_json::Value,
 }
 
 #[derive(Serialize)]
@@ -133,7 +133,7 @@ impl CardFacts {
             github_action_context: &job.lineage.github_action_context,
             model_params: model_params(job),
             model_inputs: Inputs {
-                sample_documents: &content.sample_documents,
+                sample_documents: content.inputs(),
             },
             local_output_dir: &content.local_output_dir,
             logging_level: &content.logging_level,
