@@ -14,6 +14,7 @@ pub mod crash;
 pub mod exit;
 pub mod gate;
 pub mod heartbeat;
+pub mod hub;
 pub mod job;
 pub mod joblog;
 pub mod ledger;

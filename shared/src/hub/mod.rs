@@ -1,0 +1,160 @@
+//! Models of the Hugging Face hub, pinned to commits and verified.
+//!
+//! The dispatcher asks [`Hub::resolve`] what a revision is when a job is published; workers ask [`Hub::fetch`] for the
+//! files of that commit. Files lie in the hub cache that Python uses too. Nothing that the hub or the cache says is
+//! believed: sizes and digests are checked against the commit's list of files, at every fetch. What is complete in the
+//! cache needs no network.
+
+mod digest;
+mod error;
+mod eviction;
+mod fetch;
+mod layout;
+mod lock;
+mod manifest;
+mod names;
+mod needs;
+mod online;
+mod settings;
+mod snapshot;
+mod transfer;
+mod tries;
+
+pub use crate::job::HubModel;
+pub use digest::{Digest, InvalidDigest};
+pub use error::{HubError, Kind};
+pub use manifest::HubFile;
+pub use names::InvalidName;
+pub use needs::Needs;
+pub use settings::{HubSettings, Patience};
+pub use snapshot::{Progress, Snapshot};
+
+use layout::RepositoryFolder;
+use manifest::Manifest;
+use names::{check_commit, check_repository, check_revision, is_commit};
+use online::{Asked, Online};
+use std::future::Future;
+use tries::{Failure, Tries};
+
+/// The hub and its cache. Building one opens no connection.
+#[derive(Debug)]
+pub struct Hub {
+    online: Online,
+    settings: HubSettings,
+}
+
+impl Hub {
+    /// A hub with these settings.
+    ///
+    /// # Errors
+    /// [`HubError::Client`]: an endpoint that is no address, a token that is no header value.
+    pub fn new(settings: HubSettings) -> Result<Self, HubError> {
+        Ok(Self {
+            online: Online::new(&settings)?,
+            settings,
+        })
+    }
+
+    /// Pins a branch, tag or commit of a repository to its commit, and checks that the commit holds what every job
+    /// needs: `config.json`, safetensors, a tokenizer.
+    ///
+    /// A commit that is complete in the cache is answered from there. A revision is asked of the hub; if the hub cannot
+    /// be reached and the cache knows what commit it was when it was last fetched, that is the answer, with a warning.
+    ///
+    /// # Errors
+    /// See [`HubError::kind`]: names nothing that exists, gated, or unusable is the user's; no answer is infrastructure.
+    pub async fn resolve(&self, repository: &str, revision: &str) -> Result<HubModel, HubError> {
+        check_repository(repository)?;
+        check_revision(revision)?;
+        let model = |commit: String| HubModel {
+            repository: repository.to_owned(),
+            revision: revision.to_owned(),
+            commit,
+        };
+        let cached = self.cached(repository, revision);
+        if let Some(commit) = cached.clone().filter(|_| is_commit(revision) || self.settings.offline) {
+            return Ok(model(commit));
+        }
+        if self.settings.offline {
+            let what = format!("model {repository} at {revision}");
+            return Err(HubError::Offline {
+                what,
+                cache: self.settings.cache.clone(),
+            });
+        }
+        // With an answer in the cache, nobody wants to wait for a hub that is away.
+        let attempts = if cached.is_some() {
+            1
+        } else {
+            self.settings.patience.attempts
+        };
+        match (self.ask(repository, revision, attempts).await, cached) {
+            (Ok(commit), _) => Ok(model(commit)),
+            (Err(error), Some(commit)) if error.kind() == Kind::Infrastructure => {
+                tracing::warn!(repository, revision, commit, error = %error, "the hub cannot be reached; took the commit that was fetched last");
+                Ok(model(commit))
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// The commit that the hub names, once its list of files is found to be enough.
+    async fn ask(&self, repository: &str, revision: &str, attempts: u32) -> Result<String, HubError> {
+        let asked = Asked { repository, revision };
+        self.insist(asked, attempts, async || {
+            let commit = self.online.commit(asked).await?;
+            let files = self
+                .online
+                .tree(Asked {
+                    repository,
+                    revision: &commit,
+                })
+                .await?;
+            needs::select(&Manifest::new(repository, &commit, files)?, Needs::default())?;
+            Ok(commit)
+        })
+        .await
+    }
+
+    /// The commit of `revision`, if its snapshot in the cache seems complete: sizes are looked at, bytes are not.
+    fn cached(&self, repository: &str, revision: &str) -> Option<String> {
+        let folder = RepositoryFolder::new(&self.settings.cache, repository);
+        let commit = if is_commit(revision) {
+            revision.to_owned()
+        } else {
+            folder.commit_of(revision)?
+        };
+        let manifest = Manifest::read(&folder, &commit).or_else(|| Manifest::adopt(&folder, repository, &commit))?;
+        let mut selection = needs::select(&manifest, Needs::default()).ok()?;
+        if let Some(index) = &selection.index {
+            selection
+                .files
+                .extend(needs::shards(&manifest, &folder.blob(&index.digest)).ok()?);
+        }
+        let there =
+            |file: &HubFile| std::fs::metadata(folder.blob(&file.digest)).is_ok_and(|found| found.len() == file.size);
+        selection.files.iter().all(there).then_some(commit)
+    }
+
+    /// Repeats one question until it is answered or `attempts` are used up.
+    async fn insist<T, F, A>(&self, asked: Asked<'_>, attempts: u32, mut question: A) -> Result<T, HubError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+        A: FnMut() -> F,
+    {
+        let what = format!("model {} at {}", asked.repository, asked.revision);
+        let mut tries = Tries::new(
+            what,
+            Patience {
+                attempts,
+                ..self.settings.patience
+            },
+        );
+        loop {
+            match question().await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => tries.wait_after(failure).await?,
+            }
+        }
+    }
+}
