@@ -2,6 +2,7 @@
 
 use crate::backoff::Backoff;
 use crate::secret::Secret;
+use crate::settings::Fleet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -70,6 +71,18 @@ impl HubSettings {
             offline: false,
             limit_bytes: None,
             patience: Patience::default(),
+        }
+    }
+}
+
+impl From<&Fleet> for HubSettings {
+    fn from(fleet: &Fleet) -> Self {
+        Self {
+            endpoint: fleet.hf_endpoint.clone(),
+            token: fleet.hf_token.clone(),
+            offline: fleet.hf_offline,
+            limit_bytes: Some(fleet.hub_cache_bytes),
+            ..Self::new(&fleet.hf_hub_cache)
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The fleet's variables. Anything else in `config/fleet.env` is an error.
-pub const FLEET_VARIABLES: [&str; 34] = [
+pub const FLEET_VARIABLES: [&str; 35] = [
     "TRAINYARD_QUEUE_URL",
     "TRAINYARD_STORE_URL",
     "TRAINYARD_REGISTRY_URL",
@@ -44,6 +44,7 @@ pub const FLEET_VARIABLES: [&str; 34] = [
     "HF_TOKEN",
     "HF_HOME",
     "HF_HUB_CACHE",
+    "HF_HUB_OFFLINE",
     "XDG_CACHE_HOME",
 ];
 
@@ -95,6 +96,8 @@ pub struct Fleet {
     pub hf_token: Option<Secret>,
     /// `HF_HUB_CACHE`, else `hub` below `HF_HOME`, `$XDG_CACHE_HOME/huggingface` or `~/.cache/huggingface`.
     pub hf_hub_cache: PathBuf,
+    /// `HF_HUB_OFFLINE`, default false: models come from the hub cache alone.
+    pub hf_offline: bool,
     /// `TRAINYARD_HUB_CACHE_GIB`, default 50: bytes that the hub cache may hold.
     pub hub_cache_bytes: u64,
     /// What a person should know before anything runs, for example why a bucket is not used.
@@ -181,6 +184,7 @@ impl Fleet {
             hf_endpoint: hub_endpoint(variables)?,
             hf_token: variables.secret("HF_TOKEN"),
             hf_hub_cache: hub_cache(variables),
+            hf_offline: variables.boolean("HF_HUB_OFFLINE")?.unwrap_or(false),
             hub_cache_bytes: variables
                 .number("TRAINYARD_HUB_CACHE_GIB", &(1..=1 << 20))?
                 .unwrap_or(50_u64)
