@@ -141,7 +141,10 @@ mod tests {
         readiness.ready();
         assert_eq!(status_and_body(address, "/readyz").await.0, 200);
         readiness.not_ready("the store is away");
-        assert_eq!(status_and_body(address, "/readyz").await, (503, "the store is away\n".into()));
+        assert_eq!(
+            status_and_body(address, "/readyz").await,
+            (503, "the store is away\n".into())
+        );
 
         stop.cancel();
         serving.await.unwrap();

@@ -79,7 +79,10 @@ mod tests {
     #[test]
     fn unknown_format_names_the_variable() {
         let error = "xml".parse::<LogFormat>().unwrap_err().to_string();
-        assert!(error.contains("TRAINYARD_LOG_FORMAT") && error.contains("xml"), "{error}");
+        assert!(
+            error.contains("TRAINYARD_LOG_FORMAT") && error.contains("xml"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -5,23 +5,23 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 /// Reads lines of at most `limit` bytes; of a longer one only that many are kept, the rest is read and dropped, so a
 /// process that prints without end costs no memory.
 #[derive(Debug)]
-pub struct BoundedLines<R> {
+pub(crate) struct BoundedLines<R> {
     reader: R,
     limit: usize,
 }
 
 /// A line, without its line feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub(crate) struct Line {
     /// Bytes that are no UTF-8 are replaced.
-    pub text: String,
+    pub(crate) text: String,
     /// There was more of it.
-    pub cut: bool,
+    pub(crate) cut: bool,
 }
 
 impl<R: AsyncBufRead + Unpin> BoundedLines<R> {
     /// `limit` in bytes.
-    pub fn new(reader: R, limit: usize) -> Self {
+    pub(crate) fn new(reader: R, limit: usize) -> Self {
         Self { reader, limit }
     }
 
@@ -29,7 +29,7 @@ impl<R: AsyncBufRead + Unpin> BoundedLines<R> {
     ///
     /// # Errors
     /// The stream's.
-    pub async fn next(&mut self) -> std::io::Result<Option<Line>> {
+    pub(crate) async fn next(&mut self) -> std::io::Result<Option<Line>> {
         let (mut bytes, mut cut, mut any) = (Vec::new(), false, false);
         loop {
             let buffer = self.reader.fill_buf().await?;

@@ -24,7 +24,11 @@ pub struct DiskTooSmall {
 /// Bytes that a pipeline will write for a model of `model` bytes and training data of `data` bytes.
 #[must_use]
 pub fn estimate(model: u64, data: u64, trains: bool) -> u64 {
-    let copies = if trains { MODEL_COPIES_WITH_TRAINING } else { MODEL_COPIES_WITHOUT };
+    let copies = if trains {
+        MODEL_COPIES_WITH_TRAINING
+    } else {
+        MODEL_COPIES_WITHOUT
+    };
     model.saturating_mul(copies).saturating_add(data)
 }
 
@@ -54,7 +58,9 @@ pub fn free(folder: &Path) -> Option<u64> {
 /// Bytes of all files below `folder`, links followed; what cannot be read counts nothing.
 #[must_use]
 pub fn size(folder: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
     entries
         .flatten()
         .map(|entry| match std::fs::metadata(entry.path()) {
@@ -73,7 +79,10 @@ mod tests {
     fn too_large_a_job_is_told_both_figures() {
         let folder = tempfile::tempdir().unwrap();
         let error = check(folder.path(), u64::MAX / 2).unwrap_err().to_string();
-        assert!(error.contains("MiB are free") && error.contains("needs about"), "{error}");
+        assert!(
+            error.contains("MiB are free") && error.contains("needs about"),
+            "{error}"
+        );
         assert_eq!(check(folder.path(), 1), Ok(()));
     }
 

@@ -136,14 +136,17 @@ fn sweep_dead(work: &Path) {
     for entry in entries.flatten() {
         let path = entry.path();
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let is_lock = path.extension() == Some(OsStr::new("lock")) && path.file_name() != Some(OsStr::new("sweep.lock"));
-        let Some(name) = path.file_stem().and_then(OsStr::to_str) else { continue };
+        let is_lock =
+            path.extension() == Some(OsStr::new("lock")) && path.file_name() != Some(OsStr::new("sweep.lock"));
+        let Some(name) = path.file_stem().and_then(OsStr::to_str) else {
+            continue;
+        };
         if !is_folder && !is_lock {
             continue;
         }
         let (folder, lock_path) = (work.join(name), work.join(format!("{name}.lock")));
-        let alive = File::open(&lock_path)
-            .is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err());
+        let alive =
+            File::open(&lock_path).is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err());
         if !alive {
             tracing::info!(folder = %folder.display(), "removing what a dead worker left");
             let _ = fs::remove_dir_all(&folder);
@@ -184,7 +187,11 @@ mod tests {
         drop(claim);
         assert!(!path.exists() && !path.parent().unwrap().exists());
         drop(folder);
-        let left: Vec<_> = fs::read_dir(work.path()).unwrap().flatten().map(|e| e.file_name()).collect();
+        let left: Vec<_> = fs::read_dir(work.path())
+            .unwrap()
+            .flatten()
+            .map(|e| e.file_name())
+            .collect();
         assert_eq!(left, ["sweep.lock"]);
     }
 

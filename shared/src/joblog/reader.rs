@@ -61,7 +61,11 @@ impl JobLogReader {
 
 /// `<prefix>/<token>/<number>`; anything else is not ours.
 fn position(prefix: &Key, key: &Key) -> Option<(u64, u64)> {
-    let (token, number) = key.as_str().strip_prefix(prefix.as_str())?.strip_prefix('/')?.split_once('/')?;
+    let (token, number) = key
+        .as_str()
+        .strip_prefix(prefix.as_str())?
+        .strip_prefix('/')?
+        .split_once('/')?;
     Some((token.parse().ok()?, number.parse().ok()?))
 }
 

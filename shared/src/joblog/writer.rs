@@ -125,7 +125,8 @@ impl Chunks {
         self.written += line.len();
         self.text.push_str(line);
         if self.written >= LOG_BYTES {
-            self.text.push_str("(the log of this attempt is full; what follows is dropped)\n");
+            self.text
+                .push_str("(the log of this attempt is full; what follows is dropped)\n");
         }
         if self.text.len() >= CHUNK_BYTES {
             self.flush().await;
@@ -135,7 +136,8 @@ impl Chunks {
     fn admit_loss(&mut self, lost: &AtomicU64) {
         let count = lost.swap(0, Ordering::Relaxed);
         if count > 0 {
-            self.text.push_str(&format!("({count} lines were dropped: the store was too slow)\n"));
+            self.text
+                .push_str(&format!("({count} lines were dropped: the store was too slow)\n"));
         }
     }
 

@@ -71,8 +71,14 @@ struct Publication<'a> {
 
 impl Publication<'_> {
     async fn make_visible(&self) -> Result<(), PublicationError> {
-        futures::stream::iter(&self.decision.files)
+        // Collected first: a stream that maps references makes a future that cannot be sent between threads.
+        let copies: Vec<_> = self
+            .decision
+            .files
+            .iter()
             .map(|file| self.copy(&file.path, &file.sha256))
+            .collect();
+        futures::stream::iter(copies)
             .buffer_unordered(AT_ONCE)
             .try_collect::<Vec<()>>()
             .await?;

@@ -14,7 +14,11 @@ pub(super) fn devices(dev: &Path) -> Result<Vec<String>, String> {
         .output()
         .map_err(|error| format!("nvidia-smi cannot be run: {error}"))?;
     let listing = String::from_utf8_lossy(&output.stdout);
-    let devices: Vec<String> = listing.lines().filter(|line| line.starts_with("GPU ")).map(str::to_owned).collect();
+    let devices: Vec<String> = listing
+        .lines()
+        .filter(|line| line.starts_with("GPU "))
+        .map(str::to_owned)
+        .collect();
     if !output.status.success() || devices.is_empty() {
         return Err(format!("the driver does not answer: nvidia-smi -L: {}", listing.trim()));
     }

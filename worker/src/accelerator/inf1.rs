@@ -7,7 +7,13 @@ use std::path::Path;
 pub(super) fn devices(dev: &Path) -> Result<Vec<String>, String> {
     let nodes = super::device_nodes(dev, "neuron");
     if nodes.is_empty() {
-        return Err(format!("there is no {}/neuron<N>: is the Neuron driver loaded?", dev.display()));
+        return Err(format!(
+            "there is no {}/neuron<N>: is the Neuron driver loaded?",
+            dev.display()
+        ));
     }
-    Ok(nodes.into_iter().map(|number| format!("{}/neuron{number}", dev.display())).collect())
+    Ok(nodes
+        .into_iter()
+        .map(|number| format!("{}/neuron{number}", dev.display()))
+        .collect())
 }

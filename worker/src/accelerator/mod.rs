@@ -84,6 +84,9 @@ mod tests {
             accelerator: Accelerator::Inf1,
             reason,
         };
-        assert!(error.to_string().contains("inf1") && error.to_string().contains("neuron"), "{error}");
+        assert!(
+            error.to_string().contains("inf1") && error.to_string().contains("neuron"),
+            "{error}"
+        );
     }
 }

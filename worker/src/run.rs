@@ -1,0 +1,97 @@
+//! A worker at work: the pool, and what runs beside it.
+
+use crate::cli::Run;
+use crate::context::Context;
+use crate::drain::Drain;
+use crate::follow::{follow, settle_ended};
+use crate::pool::Pool;
+use crate::{heartbeat, interruption};
+use shared::exit::ExitCode;
+use shared::ledger::lease;
+use shared::monitor::Readiness;
+use shared::sweeper::Sweeper;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Works as the command line says, and returns the exit code. `sweeps`: this worker looks after the ledger too, as it
+/// does where queue and store are on one machine.
+pub async fn run(context: Context, readiness: Readiness, run: &Run, sweeps: bool) -> ExitCode {
+    let context = Arc::new(context);
+    let pool = Arc::new(Pool::new(Arc::clone(&context), readiness.clone(), run.slots.get()));
+    let beside = CancellationToken::new();
+    tokio::spawn(interruption::limit(context.shutdown.clone(), context.grace));
+    let beating = tokio::spawn(heartbeat::run(
+        Arc::clone(&context),
+        Arc::clone(&pool),
+        readiness,
+        beside.clone(),
+    ));
+    let sweeping = sweeps.then(|| tokio::spawn(sweep(Arc::clone(&context), beside.clone())));
+
+    let code = work(&context, &pool, run).await;
+
+    beside.cancel();
+    // A panic in either is in the log; the jobs are settled.
+    let _ = beating.await;
+    if let Some(sweeping) = sweeping {
+        let _ = sweeping.await;
+    }
+    code
+}
+
+async fn work(context: &Context, pool: &Pool, run: &Run) -> ExitCode {
+    if let Some(id) = &run.job {
+        return until_hard_stop(context, follow(context, id))
+            .await
+            .unwrap_or(ExitCode::Running);
+    }
+    if run.once {
+        let first = async {
+            let (id, _) = pool.first().await?;
+            Some(follow(context, &id).await)
+        };
+        return until_hard_stop(context, first)
+            .await
+            .flatten()
+            .unwrap_or(ExitCode::Running);
+    }
+    pool.run(run.drain.then(Drain::default)).await;
+    if run.drain && !context.shutdown.is_stopping() {
+        settle_ended(context).await;
+    }
+    ExitCode::Ok
+}
+
+/// `None`: it was not finished in time. Jobs in hand get a moment to let go of their trainers.
+async fn until_hard_stop<T>(context: &Context, doing: impl Future<Output = T>) -> Option<T> {
+    const LAST: Duration = Duration::from_secs(2);
+    let stopped = async {
+        context.shutdown.hard().cancelled().await;
+        tokio::time::sleep(LAST).await;
+    };
+    tokio::select! {
+        done = doing => Some(done),
+        () = stopped => None,
+    }
+}
+
+/// Sweeps until `stop`.
+async fn sweep(context: Arc<Context>, stop: CancellationToken) {
+    let mut sweeper = Sweeper::new(context.ledger.clone(), Arc::clone(&context.queue));
+    let mut due = tokio::time::interval(lease::renewal(context.lease));
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = due.tick() => {}
+            () = stop.cancelled() => break,
+        }
+        if let Err(error) = sweeper.sweep().await {
+            tracing::warn!(%error, "the ledger was not swept");
+        }
+    }
+    // What the last jobs left: nobody may come after this worker.
+    if let Err(error) = sweeper.sweep().await {
+        tracing::debug!(%error, "the ledger was not swept");
+    }
+}
