@@ -1,5 +1,30 @@
 //! Trains, evaluates, predicts and exports one model; the only place that knows libtorch.
+//!
+//! The library is the binary's, split off so that tests can call its parts. [`run::run`] is the story.
 
+pub mod arguments;
+pub mod batches;
+pub mod checkpoint;
+pub mod crash;
 pub mod data;
+pub mod dropout;
+pub mod encoder;
+pub mod environment;
+pub mod evaluate;
+pub mod events;
+pub mod export;
+pub mod failure;
+pub mod fine_tune;
+pub mod interruption;
+pub mod labels;
+mod memory;
+pub mod model;
+pub mod optimizer;
+pub mod random;
+pub mod request;
+pub mod run;
+pub mod schedule;
 pub mod scores;
+pub mod state;
 pub mod task;
+pub mod tokens;

@@ -1,4 +1,12 @@
-//! The `trainer` binary.
+//! The `trainer` binary: command line, exit code, and the top of every failure.
+
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use trainer::arguments::{self, Arguments, Command, HELP};
+use trainer::events::Events;
+use trainer::failure::{Failure, Result};
+use trainer::interruption::{self, Interruption};
+use trainer_protocol::Event;
 
 /// MKL takes its fast path only where this answers 1 (it would ask the CPU for its maker otherwise).
 #[expect(
@@ -10,11 +18,49 @@ pub extern "C" fn mkl_serv_intel_cpu_true() -> i32 {
     1
 }
 
-fn main() {
-    println!(
-        "{}",
-        tch::Tensor::ones([2, 2], (tch::Kind::Float, tch::Device::Cpu))
-            .sum(tch::Kind::Float)
-            .double_value(&[])
-    );
+/// Wrong usage (`EX_USAGE`).
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    match arguments::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Run(arguments)) => run(&arguments),
+        Ok(Command::Version) => print(&format!("trainer {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(Command::Help) => print(HELP),
+        Err(wrong) => {
+            eprintln!("trainer: {wrong}\n\n{HELP}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    print!("{text}");
+    ExitCode::SUCCESS
+}
+
+fn run(arguments: &Arguments) -> ExitCode {
+    interruption::end_with_the_parent();
+    let mut events = Events::new(Box::new(std::io::stdout()));
+    let Err(failure) = guarded(arguments, &mut events) else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("trainer: {failure}");
+    if let Some(cause) = failure.cause() {
+        events.say(&Event::Failed {
+            cause,
+            message: failure.to_string(),
+        });
+    }
+    ExitCode::from(failure.exit_code() as u8)
+}
+
+/// Operations of libtorch panic where they fail; such a panic ends as a failure like any other.
+fn guarded(arguments: &Arguments, events: &mut Events) -> Result<()> {
+    let interruption = Interruption::watch()?;
+    let work = AssertUnwindSafe(|| trainer::run::run(arguments, events, &interruption));
+    std::panic::catch_unwind(work).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+        Err(Failure::from_text(text.unwrap_or("a panic without text")))
+    })
 }

@@ -1,3 +1,6 @@
 //! What models are for.
 
+pub mod embedding;
 pub mod keywords;
+pub mod text_classification;
+pub mod token_classification;

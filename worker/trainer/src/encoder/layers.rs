@@ -1,0 +1,97 @@
+//! The layers that every family is made of, with PyTorch's names of their tensors.
+
+use super::Loader;
+use tch::Tensor;
+
+/// `torch.nn.Linear`.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    /// Of the encoder.
+    pub(crate) fn load(loader: &mut Loader<'_>, name: &str, inputs: i64, outputs: i64) -> Self {
+        Self {
+            weight: loader.encoder(&format!("{name}.weight"), &[outputs, inputs]),
+            bias: loader.encoder(&format!("{name}.bias"), &[outputs]),
+        }
+    }
+
+    /// Of the head, below what the labels shape; initialised where the checkpoint lacks it and training follows.
+    pub(crate) fn load_head(loader: &mut Loader<'_>, name: &str, inputs: i64, outputs: i64) -> Self {
+        Self {
+            weight: loader.head(&format!("{name}.weight"), &[outputs, inputs]),
+            bias: loader.head(&format!("{name}.bias"), &[outputs]),
+        }
+    }
+
+    /// The layer whose outputs are the labels.
+    pub(crate) fn load_classifier(loader: &mut Loader<'_>, name: &str, inputs: i64, labels: i64) -> Self {
+        Self {
+            weight: loader.classifier(&format!("{name}.weight"), &[labels, inputs]),
+            bias: loader.classifier(&format!("{name}.bias"), &[labels]),
+        }
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, Some(&self.bias))
+    }
+}
+
+/// `torch.nn.LayerNorm` over the last dimension.
+#[derive(Debug)]
+pub(crate) struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    epsilon: f64,
+}
+
+impl LayerNorm {
+    pub(crate) fn load(loader: &mut Loader<'_>, name: &str, size: i64, epsilon: f64) -> Self {
+        Self {
+            weight: loader.encoder(&format!("{name}.weight"), &[size]),
+            bias: loader.encoder(&format!("{name}.bias"), &[size]),
+            epsilon,
+        }
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        let size = self.weight.size();
+        x.layer_norm(
+            size.as_slice(),
+            Some(&self.weight),
+            Some(&self.bias),
+            self.epsilon,
+            false,
+        )
+    }
+}
+
+/// `torch.nn.Embedding`.
+#[derive(Debug)]
+pub(crate) struct Embedding {
+    weight: Tensor,
+    /// Row that gets no gradient; -1 for none.
+    padding: i64,
+}
+
+impl Embedding {
+    pub(crate) fn load(loader: &mut Loader<'_>, name: &str, count: i64, size: i64, padding: i64) -> Self {
+        Self {
+            weight: loader.encoder(&format!("{name}.weight"), &[count, size]),
+            padding,
+        }
+    }
+
+    /// Rows of the table at `ids`. Its gradient is deterministic, unlike that of `Tensor::index`.
+    pub(crate) fn forward(&self, ids: &Tensor) -> Tensor {
+        Tensor::embedding(&self.weight, ids, self.padding, false, false)
+    }
+
+    /// The first `count` rows.
+    pub(crate) fn first(&self, count: i64) -> Tensor {
+        self.weight.narrow(0, 0, count)
+    }
+}

@@ -1,0 +1,66 @@
+//! What decides the bits of a training besides its inputs.
+
+use trainer_protocol::Environment;
+
+/// What this process runs on. Training and prediction are fp32 on the CPU.
+#[must_use]
+pub fn environment() -> Environment {
+    Environment {
+        trainer: env!("CARGO_PKG_VERSION").to_owned(),
+        libtorch: env!("LIBTORCH_VERSION").to_owned(),
+        precision: "fp32".to_owned(),
+        device: "cpu".to_owned(),
+        threads: tch::get_num_threads().unsigned_abs(),
+        cpu_capability: cpu_capability(),
+    }
+}
+
+/// The kernels that libtorch chooses (`at::native::cpu_capability`).
+fn cpu_capability() -> String {
+    if let Ok(forced) = std::env::var("ATEN_CPU_CAPABILITY") {
+        return forced.to_uppercase();
+    }
+    detected().to_owned()
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detected() -> &'static str {
+    use std::arch::is_x86_feature_detected as has;
+    let wide = has!("avx512f") && has!("avx512vl") && has!("avx512bw") && has!("avx512dq") && has!("fma");
+    match (wide, has!("avx2") && has!("fma")) {
+        (true, _) => "AVX512",
+        (_, true) => "AVX2",
+        _ => "DEFAULT",
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detected() -> &'static str {
+    "DEFAULT"
+}
+
+/// Milliseconds since this process was started, to the hundredth of a second that Linux counts in; `None` elsewhere.
+#[must_use]
+pub fn age_ms() -> Option<u64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name in parentheses may hold anything; the 20th field behind it is the start, in clock ticks since boot.
+    let started: f64 = stat.rsplit(')').next()?.split_whitespace().nth(19)?.parse().ok()?;
+    let uptime: f64 = std::fs::read_to_string("/proc/uptime")
+        .ok()?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()?;
+    Some(((uptime - started / 100.0).max(0.0) * 1000.0) as u64)
+}
+
+/// Most memory that this process has held so far, in bytes; 0 where it is not known.
+#[must_use]
+pub fn peak_resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line
+        .and_then(|rest| rest.trim().strip_suffix(" kB"))
+        .and_then(|kib| kib.trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}

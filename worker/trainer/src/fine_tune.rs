@@ -1,0 +1,269 @@
+//! Fine-tuning: the loop.
+
+use crate::batches::{self, Example};
+use crate::checkpoint::{Checkpoints, Cursor};
+use crate::crash;
+use crate::dropout::Dropout;
+use crate::evaluate::{Validation, cross_entropy, evaluate};
+use crate::events::{Done, Events};
+use crate::failure::{Failure, Result};
+use crate::interruption::Interruption;
+use crate::model::Model;
+use crate::optimizer::{self, AdamW};
+use crate::schedule::Schedule;
+use crate::state::{Point, State};
+use tch::{Reduction, Tensor};
+use trainer_protocol::{Event, Strategy, Training};
+
+/// Everything that a training needs besides the model.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// The settings.
+    pub training: &'a Training,
+    /// Where random numbers come from.
+    pub seed: u64,
+    /// Rows to learn from.
+    pub train: Vec<Example>,
+    /// Rows to be judged by.
+    pub validation: Option<Validation>,
+    /// Names of the labels in the order of their ids.
+    pub names: &'a [String],
+    /// Rows a batch in evaluation.
+    pub eval_batch_size: usize,
+    /// Where the training is saved.
+    pub checkpoints: Checkpoints,
+}
+
+/// Trains `model`; it ends with the weights that shall be exported.
+///
+/// Each turn of the loop begins where a checkpoint can be taken, so that a training that goes on after one does what it
+/// would have done without: every random number, the order of rows and the rate are functions of the step.
+///
+/// # Errors
+///
+/// A user's failure with the step where the loss is not a number; [`Failure::Interrupted`], saved, where told to stop.
+pub fn fine_tune(
+    model: &mut Model,
+    plan: &Plan<'_>,
+    events: &mut Events,
+    interruption: &Interruption,
+) -> Result<State> {
+    let (training, total) = (plan.training, plan.total_steps());
+    let schedule = Schedule {
+        peak: training.learning_rate,
+        warmup: u64::from(training.warmup_steps),
+        total,
+    };
+    let mut optimizer = AdamW::new(&model.parameters, training.weight_decay);
+    let mut state = plan.checkpoints.resume(model, &mut optimizer)?.unwrap_or_default();
+    let mut epoch = Epoch::default();
+    events.start_loop();
+    loop {
+        if plan.evaluation_is_due(state.step) && !state.is_evaluated() {
+            plan.evaluate(model, &optimizer, &mut state, events, interruption)?;
+        }
+        if state.step == total || state.stopped_early {
+            break;
+        }
+        let rate = schedule.rate(state.step);
+        let batches = epoch.batches_of(state.step, plan);
+        let (loss, mut gradients, work) = forward_backward(model, plan, batches, state.step)?;
+        let norm = optimizer::clip(&mut gradients, training.max_grad_norm);
+        refuse_nan(loss, norm, state.step + 1)?;
+        optimizer.step(&mut model.parameters, &gradients, rate);
+        state.step += 1;
+        plan.log(&mut state, loss, rate, norm, work, events);
+        crash::after_step(state.step, total, plan.checkpoints.folder());
+        if plan.save_is_due(state.step) || interruption.came() {
+            plan.save(model, &optimizer, &state, events)?;
+            interruption.check()?;
+        }
+    }
+    if let (true, Some(best)) = (training.load_best_model_at_end, &state.best) {
+        plan.checkpoints.load_best(model, best.step)?;
+    }
+    Ok(state)
+}
+
+/// Rows and tokens of a step.
+type Work = (u64, u64);
+
+/// Mean loss over `batches`, its gradients, and what was worked through.
+fn forward_backward(
+    model: &Model,
+    plan: &Plan<'_>,
+    batches: &[Vec<usize>],
+    step: u64,
+) -> Result<(f64, Vec<Tensor>, Work)> {
+    let (mut sum, mut total, mut work) = (0.0, Vec::new(), (0, 0));
+    for (part, rows) in batches.iter().enumerate() {
+        let batch = model.batch(&rows.iter().map(|row| &plan.train[*row]).collect::<Vec<_>>());
+        let mut dropout = Dropout::of_step(plan.seed, step, part as u64);
+        let logits = model.logits(&batch, &mut dropout);
+        let loss = cross_entropy(&logits, &batch.targets, Reduction::Mean) / batches.len() as f64;
+        sum += loss.double_value(&[]);
+        let gradients = optimizer::gradients(&loss, &model.parameters)?;
+        if part == 0 {
+            total = gradients;
+        } else {
+            optimizer::accumulate(&mut total, &gradients);
+        }
+        work = (work.0 + batch.rows, work.1 + batch.tokens);
+    }
+    Ok((sum, total, work))
+}
+
+/// A training that diverged does not come back.
+fn refuse_nan(loss: f64, norm: f64, step: u64) -> Result<()> {
+    if loss.is_finite() && norm.is_finite() {
+        return Ok(());
+    }
+    Err(Failure::user(format!(
+        "training diverged at step {step}: loss {loss}, gradient norm {norm}; try a smaller training.learning_rate"
+    )))
+}
+
+/// The batches of the epoch that the current step is in.
+#[derive(Debug, Default)]
+struct Epoch {
+    number: Option<u64>,
+    batches: Vec<Vec<usize>>,
+}
+
+impl Epoch {
+    /// The batches that make step number `step` (from 0).
+    fn batches_of(&mut self, step: u64, plan: &Plan<'_>) -> &[Vec<usize>] {
+        let (number, within) = (step / plan.steps_per_epoch(), step % plan.steps_per_epoch());
+        if self.number != Some(number) {
+            let lengths: Vec<usize> = plan.train.iter().map(|e| e.row.ids.len()).collect();
+            self.batches = batches::shuffled(&lengths, plan.training.train_batch_size as usize, plan.seed, number);
+            self.number = Some(number);
+        }
+        let together = plan.training.gradient_accumulation_steps as usize;
+        let first = within as usize * together;
+        &self.batches[first..(first + together).min(self.batches.len())]
+    }
+}
+
+impl Plan<'_> {
+    fn steps_per_epoch(&self) -> u64 {
+        let batches = self.train.len().div_ceil(self.training.train_batch_size as usize) as u64;
+        batches
+            .div_ceil(u64::from(self.training.gradient_accumulation_steps))
+            .max(1)
+    }
+
+    /// Optimizer steps of the whole training.
+    #[must_use]
+    pub fn total_steps(&self) -> u64 {
+        self.steps_per_epoch() * u64::from(self.training.epochs)
+    }
+
+    fn epochs_done(&self, step: u64) -> f64 {
+        step as f64 / self.steps_per_epoch() as f64
+    }
+
+    fn due(&self, strategy: Strategy, step: u64) -> bool {
+        match strategy {
+            Strategy::No => false,
+            Strategy::Epoch => step.is_multiple_of(self.steps_per_epoch()),
+            Strategy::Steps => step.is_multiple_of(u64::from(self.training.save_steps.max(1))),
+        }
+    }
+
+    /// As the strategy says, and at the end in any case.
+    fn evaluation_is_due(&self, step: u64) -> bool {
+        let due = step == self.total_steps() || self.due(self.training.evaluation_strategy, step);
+        self.validation.is_some() && step > 0 && due
+    }
+
+    /// As the strategy says, and where there is one, at the end: what follows may be interrupted too.
+    fn save_is_due(&self, step: u64) -> bool {
+        let strategy = self.training.save_strategy;
+        self.due(strategy, step) || (strategy != Strategy::No && step == self.total_steps())
+    }
+
+    fn save(&self, model: &Model, optimizer: &AdamW, state: &State, events: &mut Events) -> Result<()> {
+        let cursor = Cursor {
+            epoch: state.step / self.steps_per_epoch(),
+            step_in_epoch: state.step % self.steps_per_epoch(),
+        };
+        let folder = self.checkpoints.save(model, optimizer, state, cursor)?;
+        events.say(&Event::Checkpoint {
+            step: state.step,
+            folder,
+        });
+        Ok(())
+    }
+
+    fn evaluate(
+        &self,
+        model: &Model,
+        optimizer: &AdamW,
+        state: &mut State,
+        events: &mut Events,
+        interruption: &Interruption,
+    ) -> Result<()> {
+        let Some(validation) = &self.validation else {
+            return Ok(());
+        };
+        let scores = evaluate(
+            model,
+            validation,
+            self.names,
+            self.eval_batch_size,
+            events,
+            interruption,
+        );
+        if matches!(scores, Err(Failure::Interrupted)) {
+            self.save(model, optimizer, state, events)?;
+        }
+        let (scores, epoch) = (scores?, self.epochs_done(state.step));
+        events.say(&Event::Evaluated {
+            step: state.step,
+            epoch,
+            scores: scores.scores.clone(),
+        });
+        let patience = self.training.early_stopping_patience;
+        let better = state.evaluated(scores, epoch, metric(self.training), patience)?;
+        if better && self.training.load_best_model_at_end {
+            self.checkpoints.keep_best(model, state.step)?;
+        }
+        events.start_loop();
+        Ok(())
+    }
+
+    /// Says how it goes; the loss curve gets about 200 points a training, at steps that depend on its length alone.
+    fn log(&self, state: &mut State, loss: f64, rate: f64, norm: f64, work: Work, events: &mut Events) {
+        let total = self.total_steps();
+        state.pending.push(loss);
+        if state.step.is_multiple_of((total / 200).max(1)) || state.step == total {
+            let mean = state.pending.iter().sum::<f64>() / state.pending.len() as f64;
+            state.pending.clear();
+            state.curve.push(Point {
+                step: state.step,
+                epoch: self.epochs_done(state.step),
+                loss: Some(mean),
+                learning_rate: Some(rate),
+                gradient_norm: Some(norm),
+                scores: None,
+            });
+        }
+        let done = Done {
+            step: state.step,
+            of: total,
+            rows: work.0,
+            tokens: work.1,
+            loss: Some(loss),
+            rate: Some(rate),
+        };
+        events.count("train", done);
+    }
+}
+
+/// `metric_for_best_model`, with or without the `eval_` that `transformers` puts before it.
+#[must_use]
+pub fn metric(training: &Training) -> &str {
+    let name = training.metric_for_best_model.as_str();
+    name.strip_prefix("eval_").unwrap_or(name)
+}

@@ -1,0 +1,112 @@
+//! A model repository below `--inputs`, and the model that is built from it.
+
+use crate::batches::{Batch, Example};
+use crate::dropout::Dropout;
+use crate::encoder::{Classifier, Config, Encoder, Family, HeadKind, Loader, Weights};
+use crate::failure::Result;
+use crate::optimizer::Parameter;
+use crate::tokens::Tokenizer;
+use std::path::PathBuf;
+use tch::{Tensor, no_grad};
+
+/// A repository whose files were opened; the weights are mapped, the model is not built yet, for its head may depend
+/// on data.
+#[derive(Debug)]
+pub struct Repository {
+    /// Where its files lie.
+    pub folder: PathBuf,
+    /// What messages call it.
+    pub name: String,
+    /// Its config.json.
+    pub config: Config,
+    /// Its architecture.
+    pub family: &'static Family,
+    /// Its tokenizer, cutting at what the model takes.
+    pub tokenizer: Tokenizer,
+    weights: Weights,
+}
+
+impl Repository {
+    /// Opens `folder`.
+    ///
+    /// # Errors
+    ///
+    /// A user's failure that names the file, where one is missing or says what is not known.
+    pub fn open(folder: PathBuf, name: &str) -> Result<Self> {
+        let config = Config::open(&folder, name)?;
+        Ok(Self {
+            family: Family::of(&config)?,
+            tokenizer: Tokenizer::open(&folder, name, &config)?,
+            weights: Weights::open(&folder, name)?,
+            name: name.to_owned(),
+            config,
+            folder,
+        })
+    }
+
+    /// Does the checkpoint have a layer over labels?
+    #[must_use]
+    pub fn has_classifier(&self) -> bool {
+        self.weights.has(&format!("{}.weight", self.family.classifier))
+    }
+
+    /// Builds the model. `training` is the seed of new tensors where training follows.
+    ///
+    /// # Errors
+    ///
+    /// Where tensors are missing beyond a new head, or of other shapes than config.json says.
+    pub fn build(&mut self, head: HeadKind, classifier: Classifier, training: Option<u64>) -> Result<Model> {
+        let mut loader = Loader::new(&self.config, self.family, &mut self.weights, head, classifier, training)?;
+        let encoder = (self.family.load)(&self.config, &mut loader, head)?;
+        let (parameters, initialised) = loader.finish()?;
+        Ok(Model {
+            encoder,
+            parameters,
+            head,
+            initialised,
+            padding: self.config.pad_token_id(),
+        })
+    }
+}
+
+/// An encoder with its head, and its parameters under the names that they have in a checkpoint.
+#[derive(Debug)]
+pub struct Model {
+    encoder: Box<dyn Encoder>,
+    /// In the order in which they were loaded; they share storage with the layers.
+    pub parameters: Vec<Parameter>,
+    /// What sits on the encoder.
+    pub head: HeadKind,
+    /// Names of the parameters that the checkpoint did not have.
+    pub initialised: Vec<String>,
+    padding: i64,
+}
+
+impl Model {
+    /// Pads examples to a batch with this model's padding token.
+    #[must_use]
+    pub fn batch(&self, examples: &[&Example]) -> Batch {
+        Batch::new(examples, self.padding)
+    }
+
+    /// Scores before softmax: `[rows, labels]` or `[rows, tokens, labels]`, for training.
+    pub fn logits(&self, batch: &Batch, dropout: &mut Dropout) -> Tensor {
+        let hidden = self.encoder.hidden(batch, dropout);
+        self.encoder.logits(&hidden, dropout)
+    }
+
+    /// The same for evaluation and prediction: no dropout, no gradients.
+    #[must_use]
+    pub fn predict(&self, batch: &Batch) -> Tensor {
+        no_grad(|| self.logits(batch, &mut Dropout::off()))
+    }
+
+    /// Names and values, as they are written to files.
+    #[must_use]
+    pub fn named_tensors(&self) -> Vec<(String, Tensor)> {
+        self.parameters
+            .iter()
+            .map(|p| (p.name.clone(), p.value.detach()))
+            .collect()
+    }
+}

@@ -1,0 +1,57 @@
+//! One vector a text, as sentence-transformers gives it.
+
+use crate::batches::{self, Example};
+use crate::encoder::Pooling;
+use crate::failure::Result;
+use crate::interruption::Interruption;
+use crate::memory;
+use crate::model::Model;
+use crate::tokens::Tokenizer;
+use tch::no_grad;
+
+/// A model, how it reads and how its states become vectors.
+#[derive(Debug)]
+pub struct Embedder<'a> {
+    /// Without a head.
+    pub model: &'a Model,
+    /// Its tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// Its pooling.
+    pub pooling: &'a Pooling,
+    /// Texts at once.
+    pub batch_size: usize,
+    /// Asked between two batches.
+    pub interruption: &'a Interruption,
+}
+
+impl Embedder<'_> {
+    /// The vectors of `texts`, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Where a text cannot be tokenized, or told to stop.
+    pub fn embed(&self, texts: &[String]) -> Result<Vec<Vec<f32>>> {
+        let rows = self.tokenizer.texts(texts)?;
+        let examples: Vec<Example> = rows
+            .into_iter()
+            .map(|row| Example {
+                row,
+                targets: Vec::new(),
+            })
+            .collect();
+        let lengths: Vec<usize> = examples.iter().map(|e| e.row.ids.len()).collect();
+        let mut vectors = vec![Vec::new(); texts.len()];
+        for rows in batches::by_length(&lengths, self.batch_size) {
+            self.interruption.check()?;
+            let batch = self
+                .model
+                .batch(&rows.iter().map(|row| &examples[*row]).collect::<Vec<_>>());
+            let pooled = no_grad(|| self.pooling.apply(&self.model.predict(&batch), &batch)).contiguous();
+            let size = pooled.numel() / rows.len();
+            for (row, vector) in rows.iter().zip(memory::floats(&pooled).chunks(size)) {
+                vectors[*row] = vector.to_vec();
+            }
+        }
+        Ok(vectors)
+    }
+}
