@@ -1,6 +1,9 @@
 //! Conformance suites run over every backend, and the machine in which the binaries are tried.
 
 pub mod hub_server;
+pub mod queue_suite;
 pub mod registry;
+pub mod rivals;
 pub mod sandbox;
+pub mod store_suite;
 pub mod tiny_model;

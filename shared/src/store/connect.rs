@@ -25,7 +25,7 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Store>, ConnectError> {
     };
     match scheme {
         "file" => {
-            let path = folder(rest).map_err(fault)?;
+            let path = folder(rest).map_err(|reason| fault(&format!("{reason}; {known}")))?;
             let opened = tokio::task::spawn_blocking(move || DirectoryStore::open(&path)).await;
             let store = opened
                 .map_err(anyhow::Error::from)

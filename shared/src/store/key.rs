@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A relative path of one or more names joined by `/`. No name is empty, `.` or `..`, contains a control character,
-/// `\` or `.~` (the directory store's own mark); none is longer than 255 bytes, the whole no longer than 900.
+/// `\` or `.~` (the directory store's own mark); none is longer than 250 bytes, the whole no longer than 900.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(String);
 
@@ -35,7 +35,7 @@ impl Key {
         key.split('/').find_map(|name| match name {
             "" => Some("an empty name"),
             "." | ".." => Some("a relative name"),
-            _ if name.len() > 255 => Some("a name longer than 255 bytes"),
+            _ if name.len() > 250 => Some("a name longer than 250 bytes"),
             _ if name.contains(".~") => Some("a name with .~"),
             _ if name.contains(|c: char| c.is_control() || c == '\\') => Some("a control character or backslash"),
             _ => None,

@@ -5,6 +5,7 @@ use super::generations::{self, KEPT, Newest, folder_name, generation_name};
 use super::root::Root;
 use super::stream;
 use super::temporary::{self, Temporary};
+use crate::crash;
 use crate::store::{Conflict, Etag, Key, Object, StoreError};
 use anyhow::Context;
 use rustix::fs::{AtFlags, fsync, linkat, unlinkat};
@@ -296,21 +297,22 @@ impl Objects {
             own_folder = made.map_err(|error| failed(key, error))?;
             (&own_folder, generation_name(number))
         };
+        crash::point("store-before-link");
         match link(place, &name) {
             Err(Errno::EXIST) => return Err(conflict(key, Conflict::Changed)),
             linked => linked.map_err(|error| failed(key, error))?,
         }
+        crash::point("store-after-link");
         // From here the write has happened: whatever fails, the caller must not hear that it did not.
         let unknown = |_| conflict(key, Conflict::Unknown);
-        fsync(place).map_err(unknown)?;
-        let newest = generations::newest_number(folder, key.name())
-            .map_err(unknown)?
-            .unwrap_or(0);
+        // Before the slow wait for the disk, so that no more than a stop can get between the link and this look.
+        let newest = generations::newest_number(folder, key.name()).map_err(unknown)?.unwrap_or(0);
         if newest >= number + KEPT {
             // We were stopped, and the number may have been free again: see `generations`.
             let _ = unlinkat(place, name.as_str(), AtFlags::empty());
             return Err(conflict(key, Conflict::Unknown));
         }
+        fsync(place).map_err(unknown)?;
         generations::clean(folder, key.name(), newest);
         Ok(())
     }

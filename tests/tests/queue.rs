@@ -1,0 +1,85 @@
+//! The conformance suite over every queue.
+
+use shared::queue::Queue;
+use shared::queue::embedded::EmbeddedQueue;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tests::queue_suite as suite;
+
+/// A queue, and what must live as long as it.
+struct Place {
+    queue: Arc<dyn Queue>,
+    _folder: TempDir,
+}
+
+/// Where a test must not meet the end of a visibility, and where it waits for it.
+const LONG: Duration = Duration::from_secs(600);
+const SHORT: Duration = Duration::from_secs(2);
+
+async fn embedded(visibility: Duration) -> Place {
+    let folder = tempfile::tempdir().expect("a folder");
+    let queue = EmbeddedQueue::open(&folder.path().join("queue.db"), visibility)
+        .await
+        .expect("a queue");
+    Place {
+        queue: Arc::new(queue),
+        _folder: folder,
+    }
+}
+
+/// All promises, for each backend, each with a queue of its own.
+macro_rules! conformance {
+    ($($backend:ident),+) => { $(
+        mod $backend {
+            use super::{$backend, LONG, SHORT, suite};
+
+            conformance!(@ $backend,
+                messages_come_as_they_were,
+                empty_queues_are_waited_for,
+                delayed_messages_come_after_their_delay,
+                accelerators_have_their_own_queues,
+                messages_in_hand_are_hidden,
+                done_messages_are_gone,
+                released_messages_come_again_at_once,
+                retried_messages_come_after_their_delay,
+                dead_messages_never_come_again,
+                receipts_settle_once,
+                depths_count_every_state,
+            );
+
+            #[tokio::test]
+            async fn forgotten_messages_come_again() {
+                suite::forgotten_messages_come_again(&*$backend(SHORT).await.queue, SHORT).await;
+            }
+
+            #[tokio::test]
+            async fn extended_messages_stay_in_hand() {
+                suite::extended_messages_stay_in_hand(&*$backend(SHORT).await.queue, SHORT).await;
+            }
+
+            #[tokio::test]
+            async fn abandoned_receives_lose_nothing() {
+                suite::abandoned_receives_lose_nothing(&*$backend(SHORT).await.queue).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn messages_go_to_one_receiver() {
+                suite::messages_go_to_one_receiver($backend(LONG).await.queue.clone()).await;
+            }
+
+            #[tokio::test]
+            async fn waiting_receivers_are_served_at_once() {
+                suite::waiting_receivers_are_served_at_once($backend(LONG).await.queue.clone()).await;
+            }
+        }
+    )+ };
+    (@ $backend:ident, $($promise:ident),+ $(,)?) => { $(
+        #[tokio::test]
+        async fn $promise() {
+            suite::$promise(&*$backend(LONG).await.queue).await;
+        }
+    )+ };
+}
+
+conformance!(embedded);

@@ -1,0 +1,171 @@
+//! The directory store among several processes: raced, stopped and killed.
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use sha2::{Digest, Sha256};
+use shared::store::{Key, Store, connect};
+use std::collections::{BTreeMap, BTreeSet};
+use tempfile::TempDir;
+use tests::rivals::Rival;
+use tests::store_suite::{counts, key};
+
+const RIVAL: &str = env!("CARGO_BIN_EXE_rival");
+const SEED: u64 = 0x7261_696c;
+
+fn place() -> (TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("file:{}", folder.path().join("store").display());
+    (folder, url)
+}
+
+#[tokio::test]
+async fn increments_of_several_processes_are_counted_once() {
+    let (_folder, url) = place();
+    let callers = ["a", "b", "c", "d"];
+    let rivals = callers.map(|caller| Rival::start(RIVAL, &["increment", &url, "counter/object", caller, "25"]));
+    for rival in rivals {
+        let said: Vec<u32> = rival
+            .finish()
+            .iter()
+            .map(|line| line.parse().expect("a count"))
+            .collect();
+        assert_eq!(said, (1..=25).collect::<Vec<_>>());
+    }
+    let counted = counts(&*connect(&url).await.expect("a store"), &key("counter/object")).await;
+    assert_eq!(counted, callers.map(|caller| (caller.to_owned(), 25)).into());
+}
+
+#[tokio::test]
+async fn one_process_creates_each_object() {
+    let (_folder, url) = place();
+    let rivals = ["a", "b", "c"].map(|caller| (caller, Rival::start(RIVAL, &["create", &url, "race", caller, "60"])));
+    let mut winners = BTreeMap::new();
+    for (caller, rival) in rivals {
+        for line in rival.finish() {
+            if let Some(number) = line.strip_prefix("won ") {
+                assert_eq!(
+                    winners.insert(number.to_owned(), caller),
+                    None,
+                    "{number} was won twice"
+                );
+            }
+        }
+    }
+    assert_eq!(winners.len(), 60);
+    let store = connect(&url).await.expect("a store");
+    for (number, winner) in winners {
+        let object = store
+            .get(&key(&format!("race/{number}")))
+            .await
+            .expect("reads")
+            .expect("is there");
+        assert_eq!(&object.bytes[..], winner.as_bytes());
+    }
+}
+
+/// Stopped wherever it happens to be, a writer neither holds up the others nor undoes what they did meanwhile.
+#[tokio::test]
+async fn a_stopped_writer_stops_nobody_and_wins_nothing_late() {
+    let mut random = StdRng::seed_from_u64(SEED);
+    println!("seed {SEED:#x}");
+    for round in 0..8 {
+        let (_folder, url) = place();
+        let mut stopped = Rival::start(RIVAL, &["increment", &url, "counter/object", "stopped", "40"]);
+        for _ in 0..random.random_range(1..8) {
+            stopped.next_line().expect("goes on");
+        }
+        stopped.stop();
+        // More than the generations that are kept, so that the stopped one finds its number free again.
+        Rival::start(RIVAL, &["increment", &url, "counter/object", "other", "40"]).finish();
+        stopped.go_on();
+        stopped.finish();
+        let counted = counts(&*connect(&url).await.expect("a store"), &key("counter/object")).await;
+        assert_eq!(
+            counted,
+            [("other".into(), 40), ("stopped".into(), 40)].into(),
+            "round {round}"
+        );
+    }
+}
+
+/// Killed by itself at the points around the decision.
+#[tokio::test]
+async fn a_writer_that_dies_around_its_link_leaves_nothing_half() {
+    for point in ["store-before-link", "store-after-link"] {
+        for passage in [1, 2, 3, 4, 5, 6, 20, 60] {
+            let (_folder, url) = place();
+            let crash = format!("{point}:{passage}");
+            let said = Rival::start_crashing(RIVAL, &["write", &url, "killed", "40"], Some(&crash)).crash();
+            assert_whole(&url, &said, &crash).await;
+        }
+    }
+}
+
+/// Killed from outside, wherever it happens to be.
+#[tokio::test]
+async fn a_killed_writer_leaves_nothing_half() {
+    let mut random = StdRng::seed_from_u64(SEED);
+    println!("seed {SEED:#x}");
+    for round in 0..15 {
+        let (_folder, url) = place();
+        let mut rival = Rival::start(RIVAL, &["write", &url, "killed", "1000"]);
+        let mut said = Vec::new();
+        for _ in 0..random.random_range(1..20) {
+            said.extend(rival.next_line());
+        }
+        said.extend(rival.kill());
+        assert_whole(&url, &said, &format!("round {round}")).await;
+    }
+}
+
+/// Everything that was answered is there, everything that is there is whole, and the next writer can go on.
+async fn assert_whole(url: &str, said: &[String], case: &str) {
+    let store = connect(url).await.expect("a store");
+    let listed = store.list(&key("killed")).await.expect("lists");
+    let mut keys = BTreeSet::new();
+    for entry in &listed {
+        assert_eq!(
+            newest_number(&*store, &entry.key).await.1,
+            entry.size,
+            "{case}: {}",
+            entry.key
+        );
+        keys.insert(entry.key.as_str().to_owned());
+    }
+    for number in said {
+        for place in ["once", "copy"] {
+            assert!(
+                keys.contains(&format!("killed/{place}/{number}")),
+                "{case}: {place}/{number} was answered"
+            );
+        }
+    }
+    if let Some(last) = said.last() {
+        let (number, _) = newest_number(&*store, &key("killed/changing")).await;
+        let answered: u32 = last.parse().expect("a number");
+        assert!(
+            (answered..=answered + 1).contains(&number),
+            "{case}: {number} after {answered}"
+        );
+    }
+    let began = said.len() as u32;
+    let changing = store.get(&key("killed/changing")).await.expect("reads");
+    if let Some(object) = changing {
+        store
+            .replace(&key("killed/changing"), &object.etag, "next".into())
+            .await
+            .expect("goes on");
+    }
+    let free = key(&format!("killed/once/{}", began + 1));
+    store.put_new(&free, "next".into()).await.expect("goes on");
+}
+
+/// The number in an object of `write`, whose digest is checked, and its size.
+async fn newest_number(store: &dyn Store, key: &Key) -> (u32, u64) {
+    let object = store.get(key).await.expect("reads").expect("is there");
+    let content = std::str::from_utf8(&object.bytes).expect("text");
+    let (digest, body) = content.split_once('\n').expect("two lines");
+    assert_eq!(hex::encode(Sha256::digest(body)), digest, "{key} is half");
+    let number = body.split(' ').next().expect("a word").parse().expect("a number");
+    (number, object.bytes.len() as u64)
+}
