@@ -8,8 +8,8 @@ pub const EPOCHS: RangeInclusive<u32> = 1..=1000;
 pub const BATCH_SIZE: RangeInclusive<u32> = 1..=4096;
 /// `GRADIENT_ACCUMULATION_STEPS`.
 pub const ACCUMULATION: RangeInclusive<u32> = 1..=1024;
-/// `LEARNING_RATE`; above zero.
-pub const LEARNING_RATE: RangeInclusive<f64> = 1e-12..=1.0;
+/// `LEARNING_RATE`; above zero. One that is absurd is the training's to refuse, by its loss.
+pub const LEARNING_RATE: RangeInclusive<f64> = 1e-12..=1e20;
 /// `WARMUP_STEPS`.
 pub const WARMUP_STEPS: RangeInclusive<u32> = 0..=10_000_000;
 /// `WEIGHT_DECAY`.

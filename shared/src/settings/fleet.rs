@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The fleet's variables. Anything else in `config/fleet.env` is an error.
-pub const FLEET_VARIABLES: [&str; 35] = [
+pub const FLEET_VARIABLES: [&str; 38] = [
     "TRAINYARD_QUEUE_URL",
     "TRAINYARD_STORE_URL",
     "TRAINYARD_REGISTRY_URL",
@@ -20,6 +20,8 @@ pub const FLEET_VARIABLES: [&str; 35] = [
     "TRAINYARD_WORK",
     "TRAINYARD_HUB_CACHE_GIB",
     "TRAINYARD_BUILD_TAG",
+    "TRAINYARD_TRAINER",
+    "TRAINYARD_LOG_FORMAT",
     "TRAINYARD_S3_ENDPOINT",
     "ONCLUSIVEML_TRACKING_BACKEND_USE_S3_BACKEND",
     "ONCLUSIVEML_TRACKING_BACKEND_S3_BACKEND_BUCKET",
@@ -45,13 +47,14 @@ pub const FLEET_VARIABLES: [&str; 35] = [
     "HF_HOME",
     "HF_HUB_CACHE",
     "HF_HUB_OFFLINE",
+    "RUST_LOG",
     "XDG_CACHE_HOME",
 ];
 
 /// Read, but not the fleet's own.
 const HOME: &str = "HOME";
 
-const LEASE: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_secs(3600);
+const LEASE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 /// Settings of the machines. Holds secrets, of which `Debug` shows none.
 #[derive(Debug, Clone)]
