@@ -12,6 +12,7 @@ pub mod backoff;
 pub mod connect;
 pub mod crash;
 pub mod exit;
+pub mod fleet_series;
 pub mod gate;
 pub mod heartbeat;
 pub mod hub;

@@ -1,0 +1,35 @@
+//! One file a command.
+
+pub(crate) mod cancel;
+pub(crate) mod dead;
+pub(crate) mod doctor;
+pub(crate) mod logs;
+pub(crate) mod models;
+pub(crate) mod publish;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod wait;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+use crate::site::Site;
+use shared::exit::ExitCode;
+
+/// Does what the command line asks.
+///
+/// # Errors
+/// What a command fails with, with its exit code.
+pub(crate) async fn execute(cli: Cli) -> Result<ExitCode, Failure> {
+    let site = Site::new(cli.config, cli.output);
+    match cli.command {
+        Command::Publish(args) => publish::execute(&site, *args).await,
+        Command::Wait(args) => wait::execute(&site, args).await,
+        Command::Status(args) => status::execute(&site, args).await,
+        Command::Logs(args) => logs::execute(&site, args).await,
+        Command::Cancel(args) => cancel::execute(&site, args).await,
+        Command::Dead(command) => dead::execute(&site, command).await,
+        Command::Models(args) => models::execute(&site, args).await,
+        Command::Doctor(args) => doctor::execute(&site, args).await,
+        Command::Run(args) => run::execute(&site, args).await,
+    }
+}
