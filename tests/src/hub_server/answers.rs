@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
@@ -115,7 +116,7 @@ impl Call {
     }
 
     /// The commit, if it exists and this caller may see its files. Names are public even where files are not.
-    fn commit(&self, repository: &str, revision: &str, files: bool) -> Result<Commit, Response> {
+    fn commit(&self, repository: &str, revision: &str, files: bool) -> Result<Commit, Box<Response>> {
         let bearer = self
             .headers
             .get(header::AUTHORIZATION)
@@ -124,18 +125,18 @@ impl Call {
         if !self.shared.repositories.exists(repository) {
             // The hub hides from strangers what is private and what is not there alike.
             let status = if token.is_some() { 404 } else { 401 };
-            return Err(refusal(status, "RepoNotFound", "Repository not found"));
+            return Err(boxed(status, "RepoNotFound", "Repository not found"));
         }
         let Some(commit) = self.shared.repositories.commit(repository, revision) else {
-            return Err(refusal(404, "RevisionNotFound", &format!("Invalid rev id: {revision}")));
+            return Err(boxed(404, "RevisionNotFound", &format!("Invalid rev id: {revision}")));
         };
         match (&commit.gate, token) {
-            (Some(gate), Some(token)) if files && gate != token => Err(refusal(
+            (Some(gate), Some(token)) if files && gate != token => Err(boxed(
                 403,
                 "GatedRepo",
                 "Your request to access this model is awaiting a review.",
             )),
-            (Some(_), None) if files => Err(refusal(401, "GatedRepo", "Access to this model is restricted.")),
+            (Some(_), None) if files => Err(boxed(401, "GatedRepo", "Access to this model is restricted.")),
             _ => Ok(commit),
         }
     }
@@ -143,7 +144,7 @@ impl Call {
     fn info(&self, repository: &str, revision: &str) -> Response {
         let commit = match self.commit(repository, revision, false) {
             Ok(commit) => commit,
-            Err(answer) => return answer,
+            Err(answer) => return *answer,
         };
         let siblings: Vec<Value> = commit
             .files
@@ -166,7 +167,7 @@ impl Call {
     fn tree(&self, repository: &str, revision: &str) -> Response {
         let commit = match self.commit(repository, revision, true) {
             Ok(commit) => commit,
-            Err(answer) => return answer,
+            Err(answer) => return *answer,
         };
         let mut entries: Vec<Value> = commit.files.iter().map(entry).collect();
         if let Some(What::Name { path }) = &self.fault {
@@ -189,7 +190,7 @@ impl Call {
     async fn resolve(&self, repository: &str, revision: &str, path: &str) -> Response {
         let commit = match self.commit(repository, revision, true) {
             Ok(commit) => commit,
-            Err(answer) => return answer,
+            Err(answer) => return *answer,
         };
         let Some(file) = commit.files.iter().find(|file| file.path == path) else {
             return refusal(404, "EntryNotFound", "Entry not found");
@@ -283,10 +284,12 @@ impl Call {
             })
         });
         let end = futures::stream::once(async move {
-            match then {
-                Then::Wait => std::future::pending().await,
-                _ => Err(std::io::Error::other("broken on request")),
+            if let Then::Break = then {
+                // Until what was sent has left this process: a break discards what has not.
+                tokio::time::sleep(Duration::from_millis(30)).await;
+                return Err(std::io::Error::other("broken on request"));
             }
+            std::future::pending().await
         });
         match then {
             Then::End => Body::from_stream(pieces),
@@ -328,6 +331,10 @@ fn refusal(status: u16, code: &str, message: &str) -> Response {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(json!({"error": message}).to_string())),
     )
+}
+
+fn boxed(status: u16, code: &str, message: &str) -> Box<Response> {
+    Box::new(refusal(status, code, message))
 }
 
 fn built(answer: Result<Response, axum::http::Error>) -> Response {
