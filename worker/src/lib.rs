@@ -7,6 +7,7 @@
 pub mod accelerator;
 pub mod attempt;
 mod bounded_lines;
+mod caretaker;
 pub mod cli;
 pub mod context;
 pub mod disk_space;

@@ -3,6 +3,7 @@
 use clap::Parser;
 use prometheus::Registry;
 use shared::exit::ExitCode;
+use shared::fleet_series::FleetSeries;
 use shared::monitor::{Monitor, Readiness};
 use shared::shutdown::Shutdown;
 use std::error::Error;
@@ -38,14 +39,16 @@ async fn serve(prepared: start::Prepared, run: &Run) -> Result<ExitCode, ExitCod
         .await
         .map_err(|error| complain(ExitCode::Usage, &error))?;
     // Queue and store on one machine: there need not be a dispatcher that looks after them.
-    let sweeps = prepared.fleet.queue_url.scheme() == "embedded";
+    let alone = prepared.fleet.queue_url.scheme() == "embedded";
+    let fleet = alone.then(|| FleetSeries::register(&registry)).transpose();
+    let fleet = fleet.map_err(|error| complain(ExitCode::Infrastructure, &error))?;
     let context = start::connect(prepared, &registry, shutdown.clone())
         .await
         .map_err(|error| complain(error.code, &error))?;
     if let Some(monitor) = monitor {
         tokio::spawn(monitor.serve(registry, readiness.clone(), shutdown.hard().clone()));
     }
-    Ok(run::run(context, readiness, run, sweeps).await)
+    Ok(run::run(context, readiness, run, fleet).await)
 }
 
 fn usage(error: &clap::Error) -> std::process::ExitCode {

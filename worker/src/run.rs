@@ -5,18 +5,17 @@ use crate::context::Context;
 use crate::drain::Drain;
 use crate::follow::{follow, settle_ended};
 use crate::pool::Pool;
-use crate::{heartbeat, interruption};
+use crate::{caretaker, heartbeat, interruption};
+use shared::fleet_series::FleetSeries;
 use shared::exit::ExitCode;
-use shared::ledger::lease;
 use shared::monitor::Readiness;
-use shared::sweeper::Sweeper;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Works as the command line says, and returns the exit code. `sweeps`: this worker looks after the ledger too, as it
-/// does where queue and store are on one machine.
-pub async fn run(context: Context, readiness: Readiness, run: &Run, sweeps: bool) -> ExitCode {
+/// Works as the command line says, and returns the exit code. `fleet`: this worker looks after the fleet too and shows
+/// its series, as it does where queue and store are on one machine.
+pub async fn run(context: Context, readiness: Readiness, run: &Run, fleet: Option<FleetSeries>) -> ExitCode {
     let context = Arc::new(context);
     let pool = Arc::new(Pool::new(Arc::clone(&context), readiness.clone(), run.slots.get()));
     let beside = CancellationToken::new();
@@ -27,15 +26,15 @@ pub async fn run(context: Context, readiness: Readiness, run: &Run, sweeps: bool
         readiness,
         beside.clone(),
     ));
-    let sweeping = sweeps.then(|| tokio::spawn(sweep(Arc::clone(&context), beside.clone())));
+    let caring = fleet.map(|series| tokio::spawn(caretaker::run(Arc::clone(&context), series, beside.clone())));
 
     let code = work(&context, &pool, run).await;
 
     beside.cancel();
     // A panic in either is in the log; the jobs are settled.
     let _ = beating.await;
-    if let Some(sweeping) = sweeping {
-        let _ = sweeping.await;
+    if let Some(caring) = caring {
+        let _ = caring.await;
     }
     code
 }
@@ -73,25 +72,5 @@ async fn until_hard_stop<T>(context: &Context, doing: impl Future<Output = T>) -
     tokio::select! {
         done = doing => Some(done),
         () = stopped => None,
-    }
-}
-
-/// Sweeps until `stop`.
-async fn sweep(context: Arc<Context>, stop: CancellationToken) {
-    let mut sweeper = Sweeper::new(context.ledger.clone(), Arc::clone(&context.queue));
-    let mut due = tokio::time::interval(lease::renewal(context.lease));
-    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = due.tick() => {}
-            () = stop.cancelled() => break,
-        }
-        if let Err(error) = sweeper.sweep().await {
-            tracing::warn!(%error, "the ledger was not swept");
-        }
-    }
-    // What the last jobs left: nobody may come after this worker.
-    if let Err(error) = sweeper.sweep().await {
-        tracing::debug!(%error, "the ledger was not swept");
     }
 }

@@ -103,6 +103,12 @@ impl ClaimFolder {
         self.0.join("checkpoints").join(pipeline)
     }
 
+    /// Checkpoints of one pipeline on their way to the store.
+    #[must_use]
+    pub fn uploads(&self, pipeline: &str) -> PathBuf {
+        self.0.join("uploads").join(pipeline)
+    }
+
     /// A file of the worker itself, out of the trainer's folders.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {

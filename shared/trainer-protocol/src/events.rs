@@ -36,7 +36,8 @@ pub enum Event {
     Checkpoint {
         /// The optimizer step it holds.
         step: u64,
-        /// Its folder, relative to `--checkpoints`.
+        /// Its folder, relative to `--checkpoints`. Plain files beside it (best weights) belong to it, and files of
+        /// both are never changed once they are there: the worker saves them while training goes on.
         folder: String,
     },
     /// Scores on the validation data.

@@ -1,5 +1,6 @@
 //! What is done to a job, one file a stage. Their order is the business of [`pipeline`](crate::pipeline).
 
+mod checkpoint_files;
 pub mod register;
 pub mod retrieve;
 pub mod train;

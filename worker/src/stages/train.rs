@@ -40,10 +40,10 @@ pub async fn run(work: &Work<'_>, prepared: &[Prepared]) -> Result<Vec<Trained>,
 async fn train(work: &Work<'_>, prepared: &Prepared) -> Result<Trained, Ending> {
     let name = prepared.name.as_str();
     let (outputs, checkpoints) = (work.folder.outputs(name), work.folder.checkpoints(name));
+    restore(work, name, &checkpoints).await?;
     for folder in [&outputs, &checkpoints] {
         std::fs::create_dir_all(folder).map_err(|error| failure::file("the working folder", &error))?;
     }
-    restore(work, name, &checkpoints).await?;
     let job = work.folder.file(&format!("{name}.json"));
     write_job(&job, prepared)?;
 
@@ -76,31 +76,15 @@ async fn train(work: &Work<'_>, prepared: &Prepared) -> Result<Trained, Ending> 
 /// Lays the newest checkpoint that the state lists where the trainer looks for it.
 async fn restore(work: &Work<'_>, pipeline: &str, checkpoints: &Path) -> Result<(), Ending> {
     let listed = &work.before.state;
-    let Some(newest) = listed.checkpoints.iter().find(|it| it.pipeline == pipeline) else {
+    if !listed.checkpoints.iter().any(|it| it.pipeline == pipeline) {
         return Ok(());
-    };
-    let into = checkpoints.join(checkpoint_folder(newest.step));
-    let restored = checkpoint::restore(&work.context.ledger, work.claim.id(), listed, pipeline, &into).await;
+    }
+    let restored = checkpoint::restore(&work.context.ledger, work.claim.id(), listed, pipeline, checkpoints).await;
     match restored.map_err(Failure::from)? {
-        Some(step) => {
-            // A damaged one gave way to the one before: its folder must say so.
-            if step != newest.step {
-                let moved = std::fs::rename(&into, checkpoints.join(checkpoint_folder(step)));
-                moved.map_err(|error| failure::file("the checkpoint", &error))?;
-            }
-            work.log
-                .line(&format!("{pipeline}: going on from the checkpoint of step {step}"));
-        }
-        None => work
-            .log
-            .line(&format!("{pipeline}: no checkpoint is whole, starting anew")),
+        Some(step) => work.log.line(&format!("{pipeline}: going on from the checkpoint of step {step}")),
+        None => work.log.line(&format!("{pipeline}: no checkpoint is whole, starting anew")),
     }
     Ok(())
-}
-
-/// As the trainer names the folders of its own checkpoints.
-fn checkpoint_folder(step: u64) -> String {
-    format!("step-{step:08}")
 }
 
 fn write_job(path: &Path, prepared: &Prepared) -> Result<(), Failure> {

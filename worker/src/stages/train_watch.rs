@@ -1,10 +1,10 @@
 //! What a trainer says, on its way to the ledger, the store and the series.
 
-use super::Work;
+use super::{Work, checkpoint_files};
 use crate::interruption::Interruption;
 use crate::metrics::Metrics;
 use shared::ledger::{Claim, Event as LedgerEvent, Progress, checkpoint};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -20,6 +20,7 @@ pub(super) struct TrainWatch {
     progress: watch::Sender<Option<Progress>>,
     checkpoint: watch::Sender<Option<(u64, PathBuf)>>,
     checkpoints: PathBuf,
+    uploads: PathBuf,
     saving: JoinSet<()>,
     /// Stops writing when dropped.
     _writing: JoinSet<()>,
@@ -43,6 +44,7 @@ impl TrainWatch {
             progress,
             checkpoint,
             checkpoints,
+            uploads: work.folder.uploads(pipeline),
             saving,
             _writing: writing,
             series: Series::new(work, pipeline),
@@ -73,11 +75,7 @@ impl TrainWatch {
                     samples_per_second: Some(samples_per_second).filter(|rate| rate.is_finite()),
                 }));
             }
-            Event::Checkpoint { step, folder } if is_plain(&folder) => {
-                self.checkpoint
-                    .send_replace(Some((step, self.checkpoints.join(folder))));
-            }
-            Event::Checkpoint { folder, .. } => tracing::warn!(folder, "a checkpoint outside its folder is ignored"),
+            Event::Checkpoint { step, folder } => self.keep(step, &folder),
             Event::Evaluated { scores, .. } => self.series.evaluated(&scores),
             Event::Exported { files, bytes } => tracing::debug!(files, bytes, "exported"),
             Event::Ready {
@@ -88,6 +86,17 @@ impl TrainWatch {
             }
             // `Failed` is told by the trainer's end; later versions may say more.
             _ => {}
+        }
+    }
+
+    /// Keeps a checkpoint as it is now: the trainer removes old ones when it likes.
+    fn keep(&self, step: u64, folder: &str) {
+        let kept = self.uploads.join(step.to_string());
+        match checkpoint_files::keep(&self.checkpoints, folder, &kept) {
+            Ok(()) => {
+                self.checkpoint.send_replace(Some((step, kept)));
+            }
+            Err(error) => tracing::warn!(folder, %error, "a checkpoint was not kept"),
         }
     }
 
@@ -102,15 +111,6 @@ impl TrainWatch {
             () = interruption.hard().cancelled() => tracing::warn!("the last checkpoint may not be saved"),
         }
     }
-}
-
-/// One name: a trainer's word must not lead out of its folder.
-fn is_plain(folder: &str) -> bool {
-    Path::new(folder).components().count() == 1
-        && matches!(
-            Path::new(folder).components().next(),
-            Some(std::path::Component::Normal(_))
-        )
 }
 
 async fn write_progress(claim: Claim, mut seen: watch::Receiver<Option<Progress>>) {
@@ -133,9 +133,11 @@ async fn save_checkpoints(claim: Claim, pipeline: String, mut seen: watch::Recei
         };
         match checkpoint::save(&claim, &pipeline, step, &folder).await {
             Ok(saved) => tracing::info!(job = %claim.id(), pipeline, step, saved, "checkpoint"),
-            // The trainer may have replaced it meanwhile; the next one is coming.
+            // The next one is coming.
             Err(error) => tracing::warn!(job = %claim.id(), pipeline, step, %error, "a checkpoint was not saved"),
         }
+        // It has served; what stays goes with the claim's folder.
+        let _ = tokio::fs::remove_dir_all(&folder).await;
     }
 }
 
@@ -209,19 +211,6 @@ impl Series {
                 .evaluation_score
                 .with_label_values(&[self.project.as_str(), name])
                 .set(*value);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_plain;
-
-    #[test]
-    fn checkpoint_folders_stay_in_their_place() {
-        assert!(is_plain("step-00000010"));
-        for hostile in ["", ".", "..", "../x", "/etc", "a/b"] {
-            assert!(!is_plain(hostile), "{hostile}");
         }
     }
 }

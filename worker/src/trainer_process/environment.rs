@@ -15,7 +15,12 @@ const KEPT: [&str; 6] = [
 const KEPT_PREFIXES: [&str; 4] = ["OMP_", "MKL_", "ONEDNN_", "ATEN_"];
 /// Set where the worker's environment says nothing else. Text has many lengths, and libtorch keeps code and scratch for
 /// every shape it meets: without these bounds that is most of a training's memory.
-const SET: [(&str, &str); 2] = [("LRU_CACHE_CAPACITY", "16"), ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")];
+const SET: [(&str, &str); 3] = [
+    ("LRU_CACHE_CAPACITY", "16"),
+    ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64"),
+    // Its stdin ends when the worker does.
+    ("TRAINYARD_SUPERVISED", "1"),
+];
 /// The test hook of builds with debug assertions.
 const CRASH_AT: &str = "TRAINYARD_CRASH_AT";
 
@@ -89,6 +94,7 @@ mod tests {
             ("OMP_NUM_THREADS", "2"),
             ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64"),
             ("PATH", "/bin"),
+            ("TRAINYARD_SUPERVISED", "1"),
         ];
         assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
