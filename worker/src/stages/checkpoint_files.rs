@@ -14,8 +14,13 @@ const PARTIAL: &str = ".partial";
 /// The file system's, or a folder that is no plain name: a trainer's word must not lead out of its place.
 pub(super) fn keep(checkpoints: &Path, folder: &str, kept: &Path) -> io::Result<()> {
     let mut components = Path::new(folder).components();
-    if !matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) {
-        return Err(io::Error::other(format!("{folder:?} is no folder below its checkpoints")));
+    if !matches!(
+        (components.next(), components.next()),
+        (Some(Component::Normal(_)), None)
+    ) {
+        return Err(io::Error::other(format!(
+            "{folder:?} is no folder below its checkpoints"
+        )));
     }
     link_all(&checkpoints.join(folder), &kept.join(folder))?;
     for entry in fs::read_dir(checkpoints)? {
@@ -53,7 +58,12 @@ mod tests {
         let (checkpoints, kept) = (folder.path().join("checkpoints"), folder.path().join("kept"));
         fs::create_dir_all(checkpoints.join("checkpoint-2")).unwrap();
         fs::create_dir_all(checkpoints.join("checkpoint-1")).unwrap();
-        for (file, text) in [("checkpoint-2/a", "two"), ("checkpoint-1/a", "one"), ("best-1", "best"), ("best.partial", "")] {
+        for (file, text) in [
+            ("checkpoint-2/a", "two"),
+            ("checkpoint-1/a", "one"),
+            ("best-1", "best"),
+            ("best.partial", ""),
+        ] {
             fs::write(checkpoints.join(file), text).unwrap();
         }
         keep(&checkpoints, "checkpoint-2", &kept).unwrap();
@@ -68,7 +78,10 @@ mod tests {
     fn checkpoints_stay_in_their_place() {
         let folder = tempfile::tempdir().unwrap();
         for hostile in ["", ".", "..", "../x", "/etc", "a/b"] {
-            assert!(keep(folder.path(), hostile, &folder.path().join("kept")).is_err(), "{hostile}");
+            assert!(
+                keep(folder.path(), hostile, &folder.path().join("kept")).is_err(),
+                "{hostile}"
+            );
         }
     }
 }

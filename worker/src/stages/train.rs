@@ -81,8 +81,12 @@ async fn restore(work: &Work<'_>, pipeline: &str, checkpoints: &Path) -> Result<
     }
     let restored = checkpoint::restore(&work.context.ledger, work.claim.id(), listed, pipeline, checkpoints).await;
     match restored.map_err(Failure::from)? {
-        Some(step) => work.log.line(&format!("{pipeline}: going on from the checkpoint of step {step}")),
-        None => work.log.line(&format!("{pipeline}: no checkpoint is whole, starting anew")),
+        Some(step) => work
+            .log
+            .line(&format!("{pipeline}: going on from the checkpoint of step {step}")),
+        None => work
+            .log
+            .line(&format!("{pipeline}: no checkpoint is whole, starting anew")),
     }
     Ok(())
 }

@@ -18,7 +18,11 @@ async fn a_job_is_registered_once_however_often_its_message_comes() {
     drain(&yard.worker("two", GOOD)).await;
 
     let state = yard.state(&id).await;
-    assert_eq!((state.status, state.version, state.token), (Status::Registered, Some(1), 1), "{state:#?}");
+    assert_eq!(
+        (state.status, state.version, state.token),
+        (Status::Registered, Some(1), 1),
+        "{state:#?}"
+    );
     let prefix = "onclusive/sentiment/SEN-TRAINED/SEN-TRAINED-1";
     let expected = [
         "data/train/SEN-TRAINED-1.parquet",
@@ -32,7 +36,10 @@ async fn a_job_is_registered_once_however_often_its_message_comes() {
         "model/training/report",
     ];
     assert_eq!(yard.visible().await, expected.map(|path| format!("{prefix}/{path}")));
-    assert_eq!(yard.read(&format!("{prefix}/model/test_files/inputs")).await, "[\n    \"a text\"\n]");
+    assert_eq!(
+        yard.read(&format!("{prefix}/model/test_files/inputs")).await,
+        "[\n    \"a text\"\n]"
+    );
     let depth = yard.queue.depth(shared::job::Accelerator::Cpu).await.unwrap();
     assert_eq!((depth.ready, depth.delayed, depth.in_flight, depth.dead), (0, 0, 0, 0));
 }
@@ -43,7 +50,10 @@ async fn the_users_fault_ends_a_job_at_once_with_the_reason() {
     let id = yard.publish(content()).await;
     drain(&yard.worker("one", "fail user 'data.jsonl line 3: no label'; exit 65")).await;
     let state = yard.state(&id).await;
-    assert_eq!((state.status, state.failure, state.token), (Status::Failed, Some(FailureCause::User), 1));
+    assert_eq!(
+        (state.status, state.failure, state.token),
+        (Status::Failed, Some(FailureCause::User), 1)
+    );
     assert_eq!(state.cause.as_deref(), Some("data.jsonl line 3: no label"));
     assert!(yard.visible().await.is_empty());
     assert_eq!(yard.queue.depth(shared::job::Accelerator::Cpu).await.unwrap().dead, 1);
@@ -71,7 +81,11 @@ async fn out_of_memory_is_tried_once_more_and_then_given_up() {
     let worker = yard.worker("one", "fail out_of_memory 'needs 3 GiB'; exit 69");
     drain(&worker).await;
     let state = yard.state(&id).await;
-    assert_eq!((state.failure, state.token), (Some(FailureCause::Capacity), 2), "{state:#?}");
+    assert_eq!(
+        (state.failure, state.token),
+        (Some(FailureCause::Capacity), 2),
+        "{state:#?}"
+    );
     assert_eq!(state.cause.as_deref(), Some("needs 3 GiB"));
 }
 
@@ -86,7 +100,10 @@ async fn the_same_defect_on_two_hosts_is_poison() {
         assert!(matches!(attempted.ending, Ending::Failed(_)), "{attempted:?}");
     }
     let state = yard.state(&id).await;
-    assert_eq!((state.status, state.failure), (Status::Failed, Some(FailureCause::Poison)));
+    assert_eq!(
+        (state.status, state.failure),
+        (Status::Failed, Some(FailureCause::Poison))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,9 +112,15 @@ async fn below_the_gate_nothing_is_registered_and_the_report_says_why() {
     let id = yard.publish(content()).await;
     drain(&yard.worker("one", "export_model 0.25")).await;
     let state = yard.state(&id).await;
-    assert_eq!((state.status, state.failure), (Status::Failed, Some(FailureCause::Quality)));
+    assert_eq!(
+        (state.status, state.failure),
+        (Status::Failed, Some(FailureCause::Quality))
+    );
     let cause = state.cause.unwrap();
-    assert!(cause.contains("macro_recall>=0.6") && cause.contains("0.2500"), "{cause}");
+    assert!(
+        cause.contains("macro_recall>=0.6") && cause.contains("0.2500"),
+        "{cause}"
+    );
     assert_eq!(state.scores.get("macro_recall"), Some(&0.25));
     assert!(yard.visible().await.is_empty());
 }
@@ -146,7 +169,10 @@ async fn an_exact_job_is_left_to_a_worker_of_its_build() {
     exact.tag = "t2".into();
     let id = yard.publish_silently(exact).await;
     let attempted = attempt(&yard.worker("one", GOOD), &id, None).await;
-    assert!(matches!(attempted.ending, Ending::NotForThisWorker { .. }), "{attempted:?}");
+    assert!(
+        matches!(attempted.ending, Ending::NotForThisWorker { .. }),
+        "{attempted:?}"
+    );
     assert_eq!(yard.state(&id).await.token, 0, "it was claimed");
 }
 
@@ -179,7 +205,10 @@ async fn following_a_job_ends_with_its_exit_code_and_takes_its_messages_away() {
     let mut other = content();
     other.nonce = Some("again".into());
     let bad = yard.publish_silently(other).await;
-    assert_eq!(follow(&yard.worker("two", "export_model 0.1"), &bad).await, ExitCode::Quality);
+    assert_eq!(
+        follow(&yard.worker("two", "export_model 0.1"), &bad).await,
+        ExitCode::Quality
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,7 +218,13 @@ async fn a_log_tells_what_the_trainer_said() {
     drain(&yard.worker("one", &format!("echo 'on stderr' >&2; echo 'no event'; {GOOD}"))).await;
     let mut reader = shared::joblog::JobLogReader::new(yard.store.clone(), id);
     let log = reader.next().await.unwrap();
-    for part in ["stage retrieve", "on stderr", "(no event on stdout) no event", "stage register", "registered: version 1"] {
+    for part in [
+        "stage retrieve",
+        "on stderr",
+        "(no event on stdout) no event",
+        "stage register",
+        "registered: version 1",
+    ] {
         assert!(log.contains(part), "{part} is not in\n{log}");
     }
     assert_eq!(reader.next().await.unwrap(), "");

@@ -26,7 +26,10 @@ while :; do sleep 0.05; done
 
 /// Never ends, and says its process id.
 fn endless(pid: &Path) -> String {
-    format!("trap '' TERM; echo $$ > {}; progress 1; while :; do sleep 0.05; done", pid.display())
+    format!(
+        "trap '' TERM; echo $$ > {}; progress 1; while :; do sleep 0.05; done",
+        pid.display()
+    )
 }
 
 fn is_alive(pid: &str) -> bool {
@@ -49,10 +52,17 @@ async fn a_stopped_worker_saves_a_checkpoint_and_the_next_one_goes_on_from_it() 
     let working = start(&first);
     yard.until(&id, "trains", |state| state.progress.is_some()).await;
     first.shutdown.stop();
-    tokio::time::timeout(Duration::from_secs(10), working).await.expect("the worker stays").unwrap();
+    tokio::time::timeout(Duration::from_secs(10), working)
+        .await
+        .expect("the worker stays")
+        .unwrap();
 
     let state = yard.state(&id).await;
-    assert_eq!((state.status, state.checkpoints.len()), (Status::Queued, 1), "{state:#?}");
+    assert_eq!(
+        (state.status, state.checkpoints.len()),
+        (Status::Queued, 1),
+        "{state:#?}"
+    );
     assert!(state.failures.is_empty() && state.claims_lost == 0);
     drain(&yard.worker("second", CAREFUL)).await;
     let state = yard.state(&id).await;
@@ -79,7 +89,9 @@ async fn a_cancelled_job_loses_its_trainer() {
 
 /// The owner writes progress and renewals meanwhile, so a first attempt may be refused.
 async fn cancel(yard: &Yard, id: &shared::job::JobId, mut now: shared::ledger::Snapshot) {
-    let event = Event::Cancel { reason: "a person".into() };
+    let event = Event::Cancel {
+        reason: "a person".into(),
+    };
     loop {
         match yard.ledger.apply(id, &now, &event).await.unwrap() {
             shared::ledger::Applied::Won(_) => return,
@@ -116,9 +128,16 @@ async fn a_job_of_a_dead_worker_is_taken_over_when_its_lease_is_over() {
     yard.ring(&id).await;
     let started = Instant::now();
     drain(&yard.worker("heir", GOOD)).await;
-    assert!(started.elapsed() >= Duration::from_secs(3), "the lease was not waited for");
+    assert!(
+        started.elapsed() >= Duration::from_secs(3),
+        "the lease was not waited for"
+    );
     let state = yard.state(&id).await;
-    assert_eq!((state.status, state.token, state.worker.as_str()), (Status::Registered, 2, "heir"), "{state:#?}");
+    assert_eq!(
+        (state.status, state.token, state.worker.as_str()),
+        (Status::Registered, 2, "heir"),
+        "{state:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,12 +147,16 @@ async fn decided_bytes_are_published_by_whoever_comes_without_training() {
     let first = yard.worker("first", GOOD);
     // The first worker decides, and dies: staged and decided here by hand, from what its trainer made.
     let now = yard.ledger.read(&id).await.unwrap();
-    let shared::ledger::Claimed::Won(claim) = yard.ledger.claim(&id, &now, first.claimant(), None).await.unwrap() else {
+    let shared::ledger::Claimed::Won(claim) = yard.ledger.claim(&id, &now, first.claimant(), None).await.unwrap()
+    else {
         panic!("not claimed")
     };
     let source = yard.path("config.json");
     std::fs::write(&source, "{}").unwrap();
-    let files = vec![shared::publication::LocalFile { path: "model/model_artifacts/config.json".into(), source }];
+    let files = vec![shared::publication::LocalFile {
+        path: "model/model_artifacts/config.json".into(),
+        source,
+    }];
     let facts = shared::publication::CardFacts {
         build_tag: "t1".into(),
         worker_version: "0".into(),
@@ -145,6 +168,15 @@ async fn decided_bytes_are_published_by_whoever_comes_without_training() {
 
     drain(&yard.worker("heir", "fail internal 'nothing is to be trained'; exit 70")).await;
     let state = yard.state(&id).await;
-    assert_eq!((state.status, state.version), (Status::Registered, Some(1)), "{state:#?}");
-    assert!(yard.visible().await.iter().any(|path| path.ends_with("model/model_card")));
+    assert_eq!(
+        (state.status, state.version),
+        (Status::Registered, Some(1)),
+        "{state:#?}"
+    );
+    assert!(
+        yard.visible()
+            .await
+            .iter()
+            .any(|path| path.ends_with("model/model_card"))
+    );
 }

@@ -31,7 +31,10 @@ async fn run(script: &str, shutdown: &Shutdown) -> (TrainerEnd, Vec<Event>) {
     let (log, log_task) = JobLog::start(Arc::new(MemoryStore::new()), job, 1);
     let mut events = Vec::new();
     let process = process(folder.path(), script);
-    let end = process.run(&Interruption::of(shutdown), &log, |event| events.push(event)).await.unwrap();
+    let end = process
+        .run(&Interruption::of(shutdown), &log, |event| events.push(event))
+        .await
+        .unwrap();
     drop(log);
     log_task.close().await;
     (end, events)
@@ -49,7 +52,13 @@ echo '{"event":"exported","files":1,"bytes":2}'
 "#;
     let (end, events) = run(script, &Shutdown::new()).await;
     assert_eq!(end, TrainerEnd::Done);
-    let expected = [Event::Ready { startup_ms: 3, resident_bytes: 4 }, Event::Exported { files: 1, bytes: 2 }];
+    let expected = [
+        Event::Ready {
+            startup_ms: 3,
+            resident_bytes: 4,
+        },
+        Event::Exported { files: 1, bytes: 2 },
+    ];
     assert_eq!(events, expected);
 }
 
@@ -68,15 +77,23 @@ async fn the_environment_holds_nothing_but_what_it_should() {
 #[tokio::test]
 async fn a_failure_says_whose_fault_it_is() {
     let script = r#"echo '{"event":"failed","cause":"user","message":"no rows"}'; exit 65"#;
-    let expected = TrainerEnd::Failed { cause: Cause::User, message: "no rows".into() };
+    let expected = TrainerEnd::Failed {
+        cause: Cause::User,
+        message: "no rows".into(),
+    };
     assert_eq!(run(script, &Shutdown::new()).await.0, expected);
 }
 
 #[tokio::test]
 async fn death_by_a_signal_is_told_with_the_last_words() {
     let (end, _) = run("echo 'the last words' >&2; kill -ABRT $$", &Shutdown::new()).await;
-    let TrainerEnd::Died { message, out_of_memory } = end else { panic!("{end:?}") };
-    assert!(message.contains("SIGABRT") && message.contains("the last words") && !out_of_memory, "{message}");
+    let TrainerEnd::Died { message, out_of_memory } = end else {
+        panic!("{end:?}")
+    };
+    assert!(
+        message.contains("SIGABRT") && message.contains("the last words") && !out_of_memory,
+        "{message}"
+    );
 }
 
 #[tokio::test]

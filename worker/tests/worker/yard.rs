@@ -43,7 +43,7 @@ fail() {
 "#;
 
 /// A trainer that does what it is asked.
-pub const GOOD: &str = "progress 4; export_model";
+pub(crate) const GOOD: &str = "progress 4; export_model";
 
 #[derive(Debug)]
 struct OneModel(PathBuf);
@@ -60,35 +60,42 @@ impl Models for OneModel {
 }
 
 /// See the module.
-pub struct Yard {
+pub(crate) struct Yard {
     folder: tempfile::TempDir,
-    pub store: Arc<dyn Store>,
-    pub queue: Arc<dyn Queue>,
-    pub ledger: Ledger,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) ledger: Ledger,
 }
 
 impl Yard {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name).display().to_string();
         std::fs::create_dir(folder.path().join("model")).unwrap();
         std::fs::write(folder.path().join("model/config.json"), "{}").unwrap();
         let store = shared::store::connect(&format!("file:{}", at("store"))).await.unwrap();
-        let queue = shared::queue::connect(&format!("embedded:{}", at("queue.db"))).await.unwrap();
+        let queue = shared::queue::connect(&format!("embedded:{}", at("queue.db")))
+            .await
+            .unwrap();
         let ledger = Ledger::new(Arc::clone(&store));
-        Self { folder, store, queue, ledger }
+        Self {
+            folder,
+            store,
+            queue,
+            ledger,
+        }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// A worker whose trainer is `script` behind the prologue.
-    pub fn worker(&self, name: &str, script: &str) -> Arc<Context> {
+    pub(crate) fn worker(&self, name: &str, script: &str) -> Arc<Context> {
         self.worker_on("host", name, script)
     }
 
-    pub fn worker_on(&self, host: &str, name: &str, script: &str) -> Arc<Context> {
+    pub(crate) fn worker_on(&self, host: &str, name: &str, script: &str) -> Arc<Context> {
         let file = self.path(&format!("{name}.sh"));
         std::fs::write(&file, format!("{PROLOGUE}\n{script}\n")).unwrap();
         Arc::new(Context {
@@ -118,20 +125,24 @@ impl Yard {
     }
 
     /// Stores a job and rings for it.
-    pub async fn publish(&self, content: Content) -> JobId {
+    pub(crate) async fn publish(&self, content: Content) -> JobId {
         let id = self.publish_silently(content).await;
         self.ring(&id).await;
         id
     }
 
     /// Stores a job.
-    pub async fn publish_silently(&self, content: Content) -> JobId {
+    pub(crate) async fn publish_silently(&self, content: Content) -> JobId {
         let lineage = Lineage {
             github_action_context: BTreeMap::new(),
             dispatcher: "0".into(),
             published_at: "2026-01-01T00:00:00Z".into(),
         };
-        let job = Job { schema: 1, content, lineage };
+        let job = Job {
+            schema: 1,
+            content,
+            lineage,
+        };
         let data = self.path("data.jsonl");
         std::fs::write(&data, DATA).unwrap();
         let key = Key::new(format!("trainyard/data/{DATA_SHA256}")).unwrap();
@@ -143,17 +154,22 @@ impl Yard {
         job.id()
     }
 
-    pub async fn ring(&self, id: &JobId) {
-        let message = Message { schema: 1, job: id.clone(), accelerator: Accelerator::Cpu, postponed: 0 };
+    pub(crate) async fn ring(&self, id: &JobId) {
+        let message = Message {
+            schema: 1,
+            job: id.clone(),
+            accelerator: Accelerator::Cpu,
+            postponed: 0,
+        };
         self.queue.publish(&message, Duration::ZERO).await.unwrap();
     }
 
-    pub async fn state(&self, id: &JobId) -> State {
+    pub(crate) async fn state(&self, id: &JobId) -> State {
         self.ledger.read(id).await.unwrap().state
     }
 
     /// Waits until the state of a job is such.
-    pub async fn until(&self, id: &JobId, what: &str, such: impl Fn(&State) -> bool) -> State {
+    pub(crate) async fn until(&self, id: &JobId, what: &str, such: impl Fn(&State) -> bool) -> State {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let state = self.state(id).await;
@@ -166,35 +182,45 @@ impl Yard {
     }
 
     /// Every file that a consumer can see, relative to the registry's root.
-    pub async fn visible(&self) -> Vec<String> {
+    pub(crate) async fn visible(&self) -> Vec<String> {
         let root = Key::new("neptune-ai-model-registry").unwrap();
         let entries = self.store.list(&root).await.unwrap();
-        entries.into_iter().map(|entry| entry.key.as_str()[root.as_str().len() + 1..].to_owned()).collect()
+        entries
+            .into_iter()
+            .map(|entry| entry.key.as_str()[root.as_str().len() + 1..].to_owned())
+            .collect()
     }
 
     /// The text of a visible file.
-    pub async fn read(&self, path: &str) -> String {
+    pub(crate) async fn read(&self, path: &str) -> String {
         let key = Key::new(format!("neptune-ai-model-registry/{path}")).unwrap();
-        let object = self.store.get(&key).await.unwrap().unwrap_or_else(|| panic!("no {path}"));
+        let object = self
+            .store
+            .get(&key)
+            .await
+            .unwrap()
+            .unwrap_or_else(|| panic!("no {path}"));
         String::from_utf8(object.bytes.to_vec()).unwrap()
     }
 }
 
 /// Lets a worker take everything there is, and end.
-pub async fn drain(context: &Arc<Context>) {
+pub(crate) async fn drain(context: &Arc<Context>) {
     let pool = Pool::new(Arc::clone(context), Readiness::default(), 1);
     let drained = pool.run(Some(worker::drain::Drain::default()));
-    tokio::time::timeout(Duration::from_secs(60), drained).await.expect("the worker never ended");
+    tokio::time::timeout(Duration::from_secs(60), drained)
+        .await
+        .expect("the worker never ended");
 }
 
 /// Lets a worker work until it is stopped.
-pub fn start(context: &Arc<Context>) -> tokio::task::JoinHandle<()> {
+pub(crate) fn start(context: &Arc<Context>) -> tokio::task::JoinHandle<()> {
     let context = Arc::clone(context);
     tokio::spawn(async move { Pool::new(context, Readiness::default(), 1).run(None).await })
 }
 
 /// Waits until a file is there, and reads it.
-pub async fn file(path: &Path) -> String {
+pub(crate) async fn file(path: &Path) -> String {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         match std::fs::read_to_string(path) {
@@ -209,11 +235,15 @@ const DATA: &str = "{\"text\":\"x\",\"label\":\"a\"}\n";
 const DATA_SHA256: &str = "af305127570be4e475b194590a68c991dc53f1fb8e5c4c94b5d9086f2e761608";
 
 /// A job that trains.
-pub fn content() -> Content {
+pub(crate) fn content() -> Content {
     let pipeline = Pipeline {
         task: Task::TextClassification,
         task_name: "sentiment-analysis".into(),
-        model: HubModel { repository: "owner/tiny".into(), revision: "main".into(), commit: "0".repeat(40) },
+        model: HubModel {
+            repository: "owner/tiny".into(),
+            revision: "main".into(),
+            commit: "0".repeat(40),
+        },
         artifact_folder: String::new(),
         training: Some(training()),
         validation_data: None,
