@@ -49,17 +49,29 @@ fn lines_are_counted_through_comments_crlf_and_values_of_several_lines() {
 
 #[test]
 fn references_mean_earlier_assignments_then_the_environment() {
-    assert_eq!(parse("A=x\nB=${A}/${HOME}/${NOWHERE}/${NOWHERE:-y}").pop().unwrap().1, "x//root//y");
+    assert_eq!(
+        parse("A=x\nB=${A}/${HOME}/${NOWHERE}/${NOWHERE:-y}").pop().unwrap().1,
+        "x//root//y"
+    );
     assert_eq!(parse("A=x\nB='${A}'").pop().unwrap().1, "${A}");
     assert_eq!(value("$A ${not closed ${}"), "$A ${not closed ${}");
 }
 
 #[test]
 fn a_line_that_is_no_assignment_is_named_but_not_shown() {
-    for (text, line) in [("A=1\nmarked value", 2), ("A=1\n\n=marked", 3), ("A=\"marked\nB=2\n", 1), ("A='x' marked", 1), ("1A=marked", 1)] {
+    for (text, line) in [
+        ("A=1\nmarked value", 2),
+        ("A=1\n\n=marked", 3),
+        ("A=\"marked\nB=2\n", 1),
+        ("A='x' marked", 1),
+        ("1A=marked", 1),
+    ] {
         let error = parse_dotenv(text, Path::new("config/x/dev.env"), &BTreeMap::new()).unwrap_err();
         let said = format!("{error} {error:?}");
-        assert!(matches!(error, SettingsError::Syntax { line: found, .. } if found == line), "{text:?}: {said}");
+        assert!(
+            matches!(error, SettingsError::Syntax { line: found, .. } if found == line),
+            "{text:?}: {said}"
+        );
         assert!(said.contains("config/x/dev.env") && !said.contains("marked"), "{said}");
     }
 }

@@ -12,7 +12,10 @@ const KEY: (&str, &str) = ("AWS_ACCESS_KEY_ID", "AKIA");
 const SECRET: (&str, &str) = ("AWS_SECRET_ACCESS_KEY", "s");
 
 fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 fn fleet(pairs: &[(&str, &str)]) -> Result<Fleet, SettingsError> {
@@ -34,21 +37,45 @@ fn one_machine_needs_no_settings() {
     assert_eq!(fleet.store_url.expose(), "file:.trainyard/store");
     assert_eq!(fleet.registry_url.expose(), "bucket:");
     assert_eq!(fleet.metrics_addr.to_string(), "127.0.0.1:9464");
-    assert_eq!((fleet.lease, fleet.grace), (Duration::from_secs(30), Duration::from_secs(90)));
-    assert_eq!((fleet.environment.as_str(), fleet.registry_root.as_str()), ("dev", "neptune-ai-model-registry"));
+    assert_eq!(
+        (fleet.lease, fleet.grace),
+        (Duration::from_secs(30), Duration::from_secs(90))
+    );
+    assert_eq!(
+        (fleet.environment.as_str(), fleet.registry_root.as_str()),
+        ("dev", "neptune-ai-model-registry")
+    );
     assert_eq!(fleet.hf_endpoint, "https://huggingface.co");
-    assert_eq!(fleet.hf_hub_cache, std::path::Path::new("/home/u/.cache/huggingface/hub"));
+    assert_eq!(
+        fleet.hf_hub_cache,
+        std::path::Path::new("/home/u/.cache/huggingface/hub")
+    );
     assert!(fleet.notices.is_empty() && fleet.hf_token.is_none());
 }
 
 #[test]
 fn the_store_follows_from_the_components_variables() {
     let s3 = (USE_S3, "True");
-    assert_eq!(store(&[s3, KEY, SECRET, (ENVIRONMENT, "stage")]), "s3://onclusive-model-store-stage");
-    assert_eq!(store(&[s3, ("AWS_ENDPOINT_URL", "http://localhost:5000"), (BUCKET, "mine")]), "s3://mine");
-    assert_eq!(store(&[s3, ("AWS_PROFILE", "ci"), (ENVIRONMENT, "prod")]), "s3://onclusive-model-store-prod");
-    assert_eq!(store(&[(USE_S3, "false"), KEY, SECRET, (ENVIRONMENT, "stage")]), "file:.trainyard/store");
-    assert_eq!(store(&[s3, KEY, SECRET, (BUCKET, "b"), ("TRAINYARD_STORE_URL", "file:/x")]), "file:/x");
+    assert_eq!(
+        store(&[s3, KEY, SECRET, (ENVIRONMENT, "stage")]),
+        "s3://onclusive-model-store-stage"
+    );
+    assert_eq!(
+        store(&[s3, ("AWS_ENDPOINT_URL", "http://localhost:5000"), (BUCKET, "mine")]),
+        "s3://mine"
+    );
+    assert_eq!(
+        store(&[s3, ("AWS_PROFILE", "ci"), (ENVIRONMENT, "prod")]),
+        "s3://onclusive-model-store-prod"
+    );
+    assert_eq!(
+        store(&[(USE_S3, "false"), KEY, SECRET, (ENVIRONMENT, "stage")]),
+        "file:.trainyard/store"
+    );
+    assert_eq!(
+        store(&[s3, KEY, SECRET, (BUCKET, "b"), ("TRAINYARD_STORE_URL", "file:/x")]),
+        "file:/x"
+    );
     assert_eq!(fleet(&[(PREFIX, "models/all/")]).unwrap().registry_root, "models/all");
 }
 
@@ -56,21 +83,43 @@ fn the_store_follows_from_the_components_variables() {
 fn a_bucket_that_cannot_be_used_is_said() {
     let fleet = fleet(&[(USE_S3, "true"), (ENVIRONMENT, "stage")]).unwrap();
     assert_eq!(fleet.store_url.expose(), "file:.trainyard/store");
-    assert!(fleet.notices[0].contains(USE_S3) && fleet.notices[0].contains(".trainyard/store"), "{:?}", fleet.notices);
+    assert!(
+        fleet.notices[0].contains(USE_S3) && fleet.notices[0].contains(".trainyard/store"),
+        "{:?}",
+        fleet.notices
+    );
 }
 
 #[test]
 fn contradictions_name_both_variables() {
     let wrong_bucket = error(&[(ENVIRONMENT, "dev"), (BUCKET, "onclusive-model-store-prod")]);
-    assert!(wrong_bucket.contains(BUCKET) && wrong_bucket.contains(ENVIRONMENT), "{wrong_bucket}");
-    let wrong_url = error(&[(ENVIRONMENT, "dev"), ("TRAINYARD_STORE_URL", "s3://onclusive-model-store-prod/x")]);
-    assert!(wrong_url.contains("TRAINYARD_STORE_URL") && wrong_url.contains(ENVIRONMENT), "{wrong_url}");
+    assert!(
+        wrong_bucket.contains(BUCKET) && wrong_bucket.contains(ENVIRONMENT),
+        "{wrong_bucket}"
+    );
+    let wrong_url = error(&[
+        (ENVIRONMENT, "dev"),
+        ("TRAINYARD_STORE_URL", "s3://onclusive-model-store-prod/x"),
+    ]);
+    assert!(
+        wrong_url.contains("TRAINYARD_STORE_URL") && wrong_url.contains(ENVIRONMENT),
+        "{wrong_url}"
+    );
     let two_buckets = error(&[(BUCKET, "a"), ("TRAINYARD_STORE_URL", "s3://b")]);
-    assert!(two_buckets.contains("TRAINYARD_STORE_URL") && two_buckets.contains(BUCKET), "{two_buckets}");
+    assert!(
+        two_buckets.contains("TRAINYARD_STORE_URL") && two_buckets.contains(BUCKET),
+        "{two_buckets}"
+    );
     let no_bucket = error(&[(USE_S3, "true"), KEY, SECRET]);
-    assert!(no_bucket.contains(ENVIRONMENT) && no_bucket.contains(BUCKET), "{no_bucket}");
+    assert!(
+        no_bucket.contains(ENVIRONMENT) && no_bucket.contains(BUCKET),
+        "{no_bucket}"
+    );
     let half = error(&[KEY]);
-    assert!(half.contains("AWS_SECRET_ACCESS_KEY") && half.contains("AWS_ACCESS_KEY_ID"), "{half}");
+    assert!(
+        half.contains("AWS_SECRET_ACCESS_KEY") && half.contains("AWS_ACCESS_KEY_ID"),
+        "{half}"
+    );
 }
 
 #[test]
@@ -91,7 +140,10 @@ fn wrong_values_name_the_variable_its_origin_and_what_is_expected() {
     ];
     for (name, value, expected) in cases {
         let said = error(&[(name, value)]);
-        assert!(said.contains(name) && said.contains("process environment") && said.contains(expected), "{said}");
+        assert!(
+            said.contains(name) && said.contains("process environment") && said.contains(expected),
+            "{said}"
+        );
     }
 }
 
@@ -100,12 +152,25 @@ fn the_fleets_file_goes_behind_the_environment_and_may_hold_only_its_variables()
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fleet.env");
     std::fs::write(&path, "TRAINYARD_LEASE=10s\nTRAINYARD_GRACE=20s\n").unwrap();
-    let fleet = Fleet::load(&environment(&[("TRAINYARD_LEASE", "5s")]), &Variables::new(), Some(&path)).unwrap();
-    assert_eq!((fleet.lease, fleet.grace), (Duration::from_secs(5), Duration::from_secs(20)));
+    let fleet = Fleet::load(
+        &environment(&[("TRAINYARD_LEASE", "5s")]),
+        &Variables::new(),
+        Some(&path),
+    )
+    .unwrap();
+    assert_eq!(
+        (fleet.lease, fleet.grace),
+        (Duration::from_secs(5), Duration::from_secs(20))
+    );
 
     std::fs::write(&path, "# fleet\nTRAINYARD_LAESE=10s\n").unwrap();
-    let said = Fleet::load(&environment(&[]), &Variables::new(), Some(&path)).unwrap_err().to_string();
-    assert!(said.contains("TRAINYARD_LAESE") && said.contains("line 2") && said.contains("mean TRAINYARD_LEASE?"), "{said}");
+    let said = Fleet::load(&environment(&[]), &Variables::new(), Some(&path))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.contains("TRAINYARD_LAESE") && said.contains("line 2") && said.contains("mean TRAINYARD_LEASE?"),
+        "{said}"
+    );
 }
 
 #[test]

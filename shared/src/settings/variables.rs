@@ -1,6 +1,6 @@
 //! Variables by name, each with its origin, and typed reading of them.
 
-use super::{Origin, SettingsError, dotenv, is_secret};
+use super::{Connection, Origin, SettingsError, dotenv, is_secret};
 use crate::secret::Secret;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -166,7 +166,14 @@ impl Variables {
             return Ok(None);
         };
         read(variable.text()).map(Some).map_err(|expected| {
-            let shown: String = variable.text().chars().take(80).collect();
+            // A URL may hold a password wherever one may be written.
+            let text = variable.text();
+            let text = if text.contains("://") {
+                Connection::new(text.to_owned()).to_string()
+            } else {
+                text.to_owned()
+            };
+            let shown: String = text.chars().take(80).collect();
             let value = if is_secret(name) {
                 "the value".to_owned()
             } else {

@@ -306,7 +306,9 @@ impl Objects {
         // From here the write has happened: whatever fails, the caller must not hear that it did not.
         let unknown = |_| conflict(key, Conflict::Unknown);
         // Before the slow wait for the disk, so that no more than a stop can get between the link and this look.
-        let newest = generations::newest_number(folder, key.name()).map_err(unknown)?.unwrap_or(0);
+        let newest = generations::newest_number(folder, key.name())
+            .map_err(unknown)?
+            .unwrap_or(0);
         if newest >= number + KEPT {
             // We were stopped, and the number may have been free again: see `generations`.
             let _ = unlinkat(place, name.as_str(), AtFlags::empty());
