@@ -171,7 +171,7 @@ impl Attendance {
             }
             if self.run_here && follow.yard.is_embedded() {
                 screen.note(&format!("no worker is alive for {accelerator}: running the job here"));
-                self.local = Some(LocalWorker::default());
+                self.local = Some(LocalWorker::new(&follow.yard.fleet));
                 return Ok(());
             }
             self.told.push(watched.id.clone());

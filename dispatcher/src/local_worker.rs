@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow};
 use shared::backoff::Backoff;
 use shared::exit::ExitCode;
 use shared::job::{Job, JobId};
+use shared::settings::Fleet;
 use shared::shutdown::Shutdown;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -30,8 +31,9 @@ const LEAVES_BY_ITSELF: Duration = Duration::from_secs(5);
 const LINES: usize = 256;
 
 /// Runs one worker after the other, one job at a time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LocalWorker {
+    fleet: Fleet,
     running: Option<Running>,
     job: Option<JobId>,
     starts: u32,
@@ -39,25 +41,25 @@ pub(crate) struct LocalWorker {
 }
 
 impl LocalWorker {
+    /// None runs yet. It will use the store, queue and hub that these settings name, wherever they were written.
+    #[must_use]
+    pub(crate) fn new(fleet: &Fleet) -> Self {
+        Self {
+            fleet: fleet.clone(),
+            running: None,
+            job: None,
+            starts: 0,
+            next: None,
+        }
+    }
+
     /// To be called again and again: shows what the worker says, and starts one for `wanted` if none runs.
     ///
     /// # Errors
     /// There is no worker beside this executable, or it ended too often without ending the job.
     pub(crate) fn attend(&mut self, wanted: Option<(&JobId, &Job)>, screen: &mut Screen) -> Result<(), Failure> {
-        if let Some(running) = &mut self.running {
-            running.show(screen);
-            match running.child.try_wait() {
-                Ok(None) => return Ok(()),
-                Ok(Some(status)) => {
-                    running.show(screen);
-                    if !status.success() {
-                        tracing::debug!(%status, "the local worker ended");
-                    }
-                }
-                Err(error) => return Err(Failure::new(ExitCode::Infrastructure, error)),
-            }
-            self.running = None;
-            self.next = Some(Instant::now() + BACKOFF.random_delay(self.starts));
+        if self.is_running(screen)? {
+            return Ok(());
         }
         let Some((id, job)) = wanted else { return Ok(()) };
         if self.job.as_ref() != Some(id) {
@@ -80,8 +82,33 @@ impl LocalWorker {
             screen.note("the worker ended before the job did: starting it again");
         }
         self.starts += 1;
-        self.running = Some(Running::start(id, job)?);
+        self.running = Some(Running::start(id, job, &self.fleet)?);
         Ok(())
+    }
+
+    /// Whether the worker runs; if it has just ended, what that means.
+    fn is_running(&mut self, screen: &mut Screen) -> Result<bool, Failure> {
+        let Some(running) = &mut self.running else {
+            return Ok(false);
+        };
+        let ended = running
+            .child
+            .try_wait()
+            .map_err(|error| Failure::new(ExitCode::Infrastructure, error))?;
+        running.show(screen);
+        let Some(status) = ended else { return Ok(true) };
+        self.running = None;
+        self.next = Some(Instant::now() + BACKOFF.random_delay(self.starts));
+        // These two say that it did not even begin, and the next one would not either.
+        for code in [ExitCode::Usage, ExitCode::Unreachable] {
+            if status.code() == Some(i32::from(code.number())) {
+                return Err(Failure::new(
+                    code,
+                    anyhow!("failed to run the job here: the worker did not start"),
+                ));
+            }
+        }
+        Ok(false)
     }
 
     /// Ends the worker. After the last job has `ended` it leaves by itself; else, or if it takes too long, it is told
@@ -117,7 +144,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(id: &JobId, job: &Job) -> Result<Self, Failure> {
+    fn start(id: &JobId, job: &Job, fleet: &Fleet) -> Result<Self, Failure> {
         let program = sibling().map_err(|error| Failure::new(ExitCode::Infrastructure, error))?;
         let mut command = Command::new(&program);
         command
@@ -134,6 +161,14 @@ impl Running {
             // A group of its own: Ctrl-C on the terminal reaches the worker once, through this process.
             .process_group(0)
             .kill_on_drop(true);
+        command
+            .env("TRAINYARD_STORE_URL", fleet.store_url.expose())
+            .env("TRAINYARD_QUEUE_URL", fleet.queue_url.expose())
+            .env("HF_ENDPOINT", &fleet.hf_endpoint)
+            .env("HF_HUB_CACHE", &fleet.hf_hub_cache);
+        if let Some(token) = &fleet.hf_token {
+            command.env("HF_TOKEN", token.expose());
+        }
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "warn");
         }

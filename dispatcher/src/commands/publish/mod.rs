@@ -12,8 +12,9 @@ use anyhow::anyhow;
 use prepare::{Order, Prepared};
 pub(crate) use record::Published;
 use shared::exit::ExitCode;
+use shared::hub::{Hub, HubSettings};
 use shared::job::Accelerator;
-use shared::settings::Variables;
+use shared::settings::{Fleet, Variables};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -88,7 +89,8 @@ pub(crate) async fn execute(site: &Site, args: Args) -> Result<ExitCode, Failure
         return Ok(ExitCode::Ok);
     }
     let yard = Yard::connect(fleet_of(site, &prepared)?).await?;
-    let hub = prepare::hub(site, &yard.fleet)?;
+    // Asks nothing until a model is resolved.
+    let hub = Hub::new(HubSettings::from(&yard.fleet)).map_err(Failure::usage)?;
     let mut published = Vec::new();
     for prepared in prepared {
         let project = prepared.name().to_owned();
@@ -104,12 +106,7 @@ pub(crate) async fn execute(site: &Site, args: Args) -> Result<ExitCode, Failure
     Ok(code)
 }
 
-async fn publish_one(
-    site: &Site,
-    yard: &Yard,
-    hub: &shared::hub::Hub,
-    prepared: Prepared,
-) -> Result<Published, Failure> {
+async fn publish_one(site: &Site, yard: &Yard, hub: &Hub, prepared: Prepared) -> Result<Published, Failure> {
     let (job, files) = prepared.resolve(site, hub).await?;
     record::store_data(yard, &job, &files).await?;
     record::record(yard, job).await
@@ -181,8 +178,8 @@ fn orders(args: &Args) -> Result<Vec<Order>, Failure> {
 }
 
 /// The fleet's settings, with what the projects say about it; they must agree on where everything lies.
-fn fleet_of(site: &Site, prepared: &[Prepared]) -> Result<shared::settings::Fleet, Failure> {
-    let mut first: Option<(shared::settings::Fleet, &str)> = None;
+fn fleet_of(site: &Site, prepared: &[Prepared]) -> Result<Fleet, Failure> {
+    let mut first: Option<(Fleet, &str)> = None;
     for prepared in prepared {
         let fleet = site.fleet(prepared.fleet())?;
         match &first {

@@ -2,12 +2,11 @@
 
 use crate::failure::Failure;
 use crate::site::Site;
-use anyhow::anyhow;
-use shared::hub::{Hub, HubSettings};
+use shared::hub::Hub;
 use shared::job::{Accelerator, Job, Lineage};
 use shared::ledger::{BootClock, Clock};
 use shared::project::{self, DataDigest, Facts, Project, Request, Resolved};
-use shared::settings::{Fleet, Variables};
+use shared::settings::Variables;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -140,19 +139,6 @@ impl Prepared {
 
 fn random_nonce() -> String {
     BootClock.write_id()
-}
-
-/// The hub as the fleet's settings name it. Nothing is asked yet.
-pub(super) fn hub(site: &Site, fleet: &Fleet) -> Result<Hub, Failure> {
-    let truth = |text: &String| matches!(text.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on");
-    let settings = HubSettings {
-        endpoint: fleet.hf_endpoint.clone(),
-        token: fleet.hf_token.clone(),
-        offline: site.environment.get("HF_HUB_OFFLINE").is_some_and(truth),
-        limit_bytes: Some(fleet.hub_cache_bytes),
-        ..HubSettings::new(fleet.hf_hub_cache.clone())
-    };
-    Hub::new(settings).map_err(|error| Failure::usage(anyhow!(error)))
 }
 
 #[cfg(test)]
