@@ -75,7 +75,7 @@ fn what_decides_the_result_decides_the_id() {
 #[test]
 fn a_matrix_is_one_job_an_entry() {
     let machine = Machine::new();
-    machine.write_project("reviews", &[]);
+    machine.write_project("reviews", &[("MODEL", "REV-TRAINED")]);
     let text = "- {runner-kind: custom, self-hosted-runner-type: inf1.2xlarge, project: sentiment, tag: '${{ x }}'}\n\
                 - {project: reviews, tag: t9}\n";
     std::fs::write(machine.path().join("matrix.yaml"), text).unwrap();
