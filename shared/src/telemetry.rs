@@ -49,7 +49,9 @@ pub fn start(default_filter: &str) -> Result<(), TelemetryError> {
     let setting = |name: &str| std::env::var(name).unwrap_or_default();
     let format: LogFormat = setting("TRAINYARD_LOG_FORMAT").parse()?;
     let directives = Some(setting("RUST_LOG")).filter(|text| !text.is_empty());
-    let filter = EnvFilter::try_new(directives.as_deref().unwrap_or(default_filter)).map_err(TelemetryError::Filter)?;
+    // hf-hub reports as an error what `hub` retries and then reports itself.
+    let default = format!("{default_filter},hf_hub=off");
+    let filter = EnvFilter::try_new(directives.as_deref().unwrap_or(&default)).map_err(TelemetryError::Filter)?;
     let color = colored(std::io::stderr().is_terminal(), std::env::var_os("NO_COLOR").is_some());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

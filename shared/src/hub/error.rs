@@ -93,7 +93,7 @@ pub enum HubError {
         source: anyhow::Error,
     },
     /// The whole took longer than its deadline.
-    #[error("failed to fetch model {repository} within {seconds} s")]
+    #[error("failed to get model {repository} from the hub within {seconds} s")]
     Deadline {
         /// `owner/name`.
         repository: String,

@@ -117,7 +117,9 @@ impl Hub {
         } else {
             self.settings.patience.attempts
         };
-        let listed = self.insist(asked, attempts, || self.online.tree(asked)).await;
+        let listed = self
+            .insist(asked, attempts, async || self.online()?.tree(asked).await)
+            .await;
         match (listed, adopted) {
             (Ok(files), _) => Ok((Manifest::new(&model.repository, &model.commit, files)?, Origin::Hub)),
             (Err(error), Some(found)) => {
@@ -176,7 +178,7 @@ impl Hub {
                         cache: self.settings.cache.clone(),
                     });
                 }
-                obtain(&self.online, folder, asked, file, &report).await?;
+                obtain(self.online()?, folder, asked, file, &report).await?;
             }
             report(file.size, 0);
             before.fetch_add(file.size, Ordering::Relaxed);

@@ -34,12 +34,14 @@ use manifest::Manifest;
 use names::{check_commit, check_repository, check_revision, is_commit};
 use online::{Asked, Online};
 use std::future::Future;
+use std::sync::OnceLock;
 use tries::{Failure, Tries};
 
 /// The hub and its cache. Building one opens no connection.
 #[derive(Debug)]
 pub struct Hub {
-    online: Online,
+    /// Made when first needed: reading the host's certificates costs more than everything that a warm cache needs.
+    online: OnceLock<Online>,
     settings: HubSettings,
 }
 
@@ -47,10 +49,11 @@ impl Hub {
     /// A hub with these settings.
     ///
     /// # Errors
-    /// [`HubError::Client`]: an endpoint that is no address, a token that is no header value.
+    /// [`HubError::Client`]: an endpoint that is no address.
     pub fn new(settings: HubSettings) -> Result<Self, HubError> {
+        online::check_endpoint(&settings.endpoint)?;
         Ok(Self {
-            online: Online::new(&settings)?,
+            online: OnceLock::new(),
             settings,
         })
     }
@@ -82,13 +85,7 @@ impl Hub {
                 cache: self.settings.cache.clone(),
             });
         }
-        // With an answer in the cache, nobody wants to wait for a hub that is away.
-        let attempts = if cached.is_some() {
-            1
-        } else {
-            self.settings.patience.attempts
-        };
-        match (self.ask(repository, revision, attempts).await, cached) {
+        match (self.ask(repository, revision, cached.is_some()).await, cached) {
             (Ok(commit), _) => Ok(model(commit)),
             (Err(error), Some(commit)) if error.kind() == Kind::Infrastructure => {
                 tracing::warn!(repository, revision, commit, error = %error, "the hub cannot be reached; took the commit that was fetched last");
@@ -98,22 +95,41 @@ impl Hub {
         }
     }
 
-    /// The commit that the hub names, once its list of files is found to be enough.
-    async fn ask(&self, repository: &str, revision: &str, attempts: u32) -> Result<String, HubError> {
+    /// The commit that the hub names, once its list of files is found to be enough. With an answer in the cache nobody
+    /// waits long for a hub that is away.
+    async fn ask(&self, repository: &str, revision: &str, is_cached: bool) -> Result<String, HubError> {
         let asked = Asked { repository, revision };
-        self.insist(asked, attempts, async || {
-            let commit = self.online.commit(asked).await?;
-            let files = self
-                .online
-                .tree(Asked {
-                    repository,
-                    revision: &commit,
-                })
-                .await?;
+        let question = async || {
+            let online = self.online()?;
+            let commit = online.commit(asked).await?;
+            let at = Asked {
+                repository,
+                revision: &commit,
+            };
+            let files = online.tree(at).await?;
             needs::select(&Manifest::new(repository, &commit, files)?, Needs::default())?;
             Ok(commit)
+        };
+        let patience = self.settings.patience;
+        if !is_cached {
+            return self.insist(asked, patience.attempts, question).await;
+        }
+        let answer = tokio::time::timeout(patience.with_cache, self.insist(asked, 1, question)).await;
+        answer.unwrap_or_else(|_| {
+            Err(HubError::Deadline {
+                repository: repository.to_owned(),
+                seconds: patience.with_cache.as_secs(),
+            })
         })
-        .await
+    }
+
+    /// The hub itself.
+    fn online(&self) -> Result<&Online, HubError> {
+        if let Some(online) = self.online.get() {
+            return Ok(online);
+        }
+        let online = Online::new(&self.settings)?;
+        Ok(self.online.get_or_init(|| online))
     }
 
     /// The commit of `revision`, if its snapshot in the cache seems complete: sizes are looked at, bytes are not.

@@ -34,7 +34,17 @@ pub(super) struct Asked<'a> {
     pub(super) revision: &'a str,
 }
 
+/// Whether a hub can be at this address at all.
+pub(super) fn check_endpoint(endpoint: &str) -> Result<(), HubError> {
+    let web = Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    web.then_some(()).ok_or_else(|| HubError::Client {
+        endpoint: endpoint.to_owned(),
+        source: anyhow!("it is no address that begins with http:// or https://"),
+    })
+}
+
 impl Online {
+    /// Opens no connection, but reads the host's certificates.
     pub(super) fn new(settings: &HubSettings) -> Result<Self, HubError> {
         let failed = |source| HubError::Client {
             endpoint: settings.endpoint.clone(),

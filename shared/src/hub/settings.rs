@@ -36,6 +36,8 @@ pub struct Patience {
     pub read_idle: Duration,
     /// For a whole [`super::Hub::fetch`], waiting for another process's download included.
     pub whole: Duration,
+    /// For what a revision is, where the cache has an answer from before.
+    pub with_cache: Duration,
     /// Attempts in a row without progress.
     pub attempts: u32,
     /// Between attempts.
@@ -50,6 +52,7 @@ impl Default for Patience {
             connect: Duration::from_secs(10),
             read_idle: Duration::from_secs(30),
             whole: Duration::from_secs(2 * 60 * 60),
+            with_cache: Duration::from_secs(5),
             attempts: 5,
             backoff: Backoff {
                 base: Duration::from_millis(500),

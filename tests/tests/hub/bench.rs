@@ -48,6 +48,7 @@ impl Bench {
                 connect: Duration::from_secs(2),
                 read_idle: Duration::from_millis(400),
                 whole: Duration::from_secs(60),
+                with_cache: Duration::from_millis(300),
                 attempts: 4,
                 backoff: Backoff {
                     base: Duration::from_millis(2),

@@ -3,7 +3,8 @@
 use crate::bench::{Bench, MODEL, fetch};
 use anyhow::Result;
 use shared::hub::{Hub, HubError, HubModel, HubSettings, Kind, Needs};
-use tests::hub_server::{Fault, HubServer, commit_of};
+use std::time::Duration;
+use tests::hub_server::{Fault, HubServer, What, commit_of};
 
 /// A hub that is not there: nothing listens at port 9 of this host.
 fn away(bench: &Bench) -> Result<Hub> {
@@ -54,6 +55,18 @@ async fn a_branch_that_moved_is_seen_while_the_hub_answers() -> Result<()> {
         old.commit,
         "what was fetched last"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_silent_hub_is_not_waited_for_where_the_cache_has_an_answer() -> Result<()> {
+    let bench = Bench::new().await?;
+    let (model, _snapshot) = bench.fetched().await?;
+    bench.server.inject(Fault::new("/revision/", u32::MAX, What::Silent));
+    let mut settings = bench.settings();
+    settings.patience.read_idle = Duration::from_secs(3600);
+    let found = tokio::time::timeout(Duration::from_secs(30), Hub::new(settings)?.resolve(MODEL, "main")).await??;
+    assert_eq!(found.commit, model.commit);
     Ok(())
 }
 
