@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 /// Runs `tests/python/<script>` and gives what it printed. There is no test without the judge: where Python is missing,
 /// this fails.
-pub fn python(script: &str, arguments: &[&Path]) -> String {
+pub(crate) fn python(script: &str, arguments: &[&Path]) -> String {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = here.join("../../.tools/python/bin/python");
     assert!(python.exists(), "{} is missing: run `make setup`", python.display());
@@ -27,12 +27,12 @@ pub fn python(script: &str, arguments: &[&Path]) -> String {
 }
 
 /// The JSON in a file.
-pub fn json(path: &Path) -> Value {
+pub(crate) fn json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))).unwrap()
 }
 
 /// A folder with the tiny models of `write_models.py`, written once a test binary.
-pub fn models() -> &'static Path {
+pub(crate) fn models() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap().keep();
@@ -42,7 +42,7 @@ pub fn models() -> &'static Path {
 }
 
 /// Copies a model so that it can be changed.
-pub fn copy(name: &str, to: &Path) {
+pub(crate) fn copy(name: &str, to: &Path) {
     for entry in std::fs::read_dir(models().join(name)).unwrap() {
         let entry = entry.unwrap();
         if entry.path().is_file() {
@@ -53,7 +53,7 @@ pub fn copy(name: &str, to: &Path) {
 }
 
 /// Sets fields of a config.json.
-pub fn configure(folder: &Path, fields: Value) {
+pub(crate) fn configure(folder: &Path, fields: Value) {
     let file = folder.join("config.json");
     let mut config = json(&file);
     for (key, value) in fields.as_object().unwrap() {
