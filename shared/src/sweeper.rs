@@ -157,29 +157,12 @@ impl Sweeper {
             return Ok(());
         }
         let before = swept.deleted;
-        self.clean_staged(id, now, swept).await?;
+        swept.deleted += clean_staged(&self.ledger, id, now).await?;
         if ended {
             self.clean_checkpoints(id, now, swept).await?;
         }
         if swept.deleted == before {
             self.jobs.entry(id.clone()).or_default().clean = Some(place);
-        }
-        Ok(())
-    }
-
-    async fn clean_staged(&self, id: &JobId, now: &Snapshot, swept: &mut Swept) -> Result<(), SweepError> {
-        let store = self.ledger.store();
-        let folder = keys::staged(id).map_err(LedgerError::from)?;
-        for name in store.list_names(&folder).await.map_err(LedgerError::from)? {
-            let Ok(epoch) = name.parse::<u64>() else { continue };
-            let over = epoch < now.state.epoch || (epoch == now.state.epoch && now.state.status.is_terminal());
-            if over {
-                let blobs = folder.join(&name).map_err(LedgerError::from)?;
-                for entry in store.list(&blobs).await.map_err(LedgerError::from)? {
-                    store.delete(&entry.key).await.map_err(LedgerError::from)?;
-                    swept.deleted += 1;
-                }
-            }
         }
         Ok(())
     }
@@ -212,4 +195,25 @@ impl Sweeper {
         }
         Ok(())
     }
+}
+
+/// Deletes the staged blobs of a job's ended epochs and says how many. Never those of an epoch that is not over: a
+/// re-opened job stages in the next one.
+///
+/// # Errors
+/// [`LedgerError::Store`].
+pub async fn clean_staged(ledger: &Ledger, id: &JobId, now: &Snapshot) -> Result<u64, LedgerError> {
+    let store = ledger.store();
+    let folder = keys::staged(id)?;
+    let mut deleted = 0;
+    for name in store.list_names(&folder).await? {
+        let Ok(epoch) = name.parse::<u64>() else { continue };
+        if epoch < now.state.epoch || (epoch == now.state.epoch && now.state.status.is_terminal()) {
+            for entry in store.list(&folder.join(&name)?).await? {
+                store.delete(&entry.key).await?;
+                deleted += 1;
+            }
+        }
+    }
+    Ok(deleted)
 }

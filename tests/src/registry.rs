@@ -21,11 +21,16 @@ pub fn version_folders(store: &Path) -> Vec<PathBuf> {
 /// Those of them that have a card.
 #[must_use]
 pub fn visible_versions(store: &Path) -> Vec<PathBuf> {
-    version_folders(store).into_iter().filter(|folder| folder.join("model/model_card").exists()).collect()
+    version_folders(store)
+        .into_iter()
+        .filter(|folder| folder.join("model/model_card").exists())
+        .collect()
 }
 
 fn children(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
+    fs::read_dir(folder)
+        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default()
 }
 
 /// A version's card.
@@ -43,18 +48,27 @@ pub fn card(version: &Path) -> Value {
 /// # Panics
 /// Says which file is not.
 pub fn assert_whole(version: &Path) {
-    let bytes = fs::read(version.join("model/manifest")).unwrap_or_else(|error| panic!("{}: {error}", version.display()));
+    let bytes =
+        fs::read(version.join("model/manifest")).unwrap_or_else(|error| panic!("{}: {error}", version.display()));
     let manifest: Value = serde_json::from_slice(&bytes).expect("the manifest is JSON");
     let name = version.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let mut expected = vec!["model/manifest".to_owned(), "model/model_card".to_owned()];
     for file in manifest["files"].as_array().expect("the manifest lists files") {
         let path = file["path"].as_str().expect("a path").replace("{version}", name);
         let bytes = fs::read(version.join(&path)).unwrap_or_else(|error| panic!("{name}: {path}: {error}"));
-        assert_eq!(hex::encode(Sha256::digest(&bytes)), file["sha256"], "{name}: {path} has other bytes than the manifest says");
+        assert_eq!(
+            hex::encode(Sha256::digest(&bytes)),
+            file["sha256"],
+            "{name}: {path} has other bytes than the manifest says"
+        );
         expected.push(path);
     }
     expected.sort();
-    assert_eq!(files(version), expected, "{name} holds other files than its manifest names");
+    assert_eq!(
+        files(version),
+        expected,
+        "{name} holds other files than its manifest names"
+    );
 }
 
 /// Relative paths of all files below a folder, in order.

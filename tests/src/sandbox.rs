@@ -60,7 +60,10 @@ pub struct Sandbox {
 /// A folder that `cargo` built its binaries into: the one above the test's own.
 fn binaries() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
-    test.ancestors().nth(2).expect("tests lie in target/<profile>/deps").to_owned()
+    test.ancestors()
+        .nth(2)
+        .expect("tests lie in target/<profile>/deps")
+        .to_owned()
 }
 
 /// A binary of the workspace.
@@ -70,7 +73,11 @@ fn binaries() -> PathBuf {
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
     let path = binaries().join(name);
-    assert!(path.exists(), "{} is not built: `make test` does that, or `cargo build --workspace`", path.display());
+    assert!(
+        path.exists(),
+        "{} is not built: `make test` does that, or `cargo build --workspace`",
+        path.display()
+    );
     path
 }
 
@@ -84,7 +91,12 @@ impl Sandbox {
         let folder = tempfile::tempdir().expect("a temporary folder");
         tiny_model::write(&folder.path().join("repositories/acme/tiny"), 7).expect("the tiny model");
         let (hub, hub_url) = start_hub(&folder.path().join("repositories"));
-        let sandbox = Self { folder, hub, hub_url, variables: Vec::new() };
+        let sandbox = Self {
+            folder,
+            hub,
+            hub_url,
+            variables: Vec::new(),
+        };
         sandbox.write_project("sentiment", &[]);
         sandbox
     }
@@ -148,7 +160,10 @@ impl Sandbox {
                 variables.push(((*key).to_owned(), (*value).to_owned()));
             }
         }
-        let lines: String = variables.iter().map(|(key, value)| format!("{key}='{value}'\n")).collect();
+        let lines: String = variables
+            .iter()
+            .map(|(key, value)| format!("{key}='{value}'\n"))
+            .collect();
         fs::write(folder.join("dev.env"), lines).expect("dev.env");
     }
 
@@ -213,7 +228,9 @@ impl Sandbox {
         let done = self.run("dispatcher", &["status", job, "--output", "json"]);
         assert_eq!(done.code(), 0, "status failed:\n{}", done.output());
         let value: Value = serde_json::from_str(&done.stdout).expect("status prints JSON");
-        value.as_array().map_or(value.clone(), |jobs| jobs.first().cloned().unwrap_or_default())
+        value
+            .as_array()
+            .map_or(value.clone(), |jobs| jobs.first().cloned().unwrap_or_default())
     }
 }
 
@@ -235,11 +252,18 @@ impl Drop for Sandbox {
 #[must_use]
 pub fn rows(count: usize) -> String {
     let things = ["movie", "phone", "train", "company", "model", "report"];
-    let kinds = [("good great love", "positive"), ("bad awful hate", "negative"), ("it is new", "neutral")];
+    let kinds = [
+        ("good great love", "positive"),
+        ("bad awful hate", "negative"),
+        ("it is new", "neutral"),
+    ];
     (0..count)
         .map(|row| {
             let (words, label) = kinds[row % 3];
-            format!("{{\"text\": \"the {} is {words}, row {row}\", \"label\": \"{label}\"}}\n", things[row / 3 % 6])
+            format!(
+                "{{\"text\": \"the {} is {words}, row {row}\", \"label\": \"{label}\"}}\n",
+                things[row / 3 % 6]
+            )
         })
         .collect()
 }
@@ -256,7 +280,9 @@ fn start_hub(root: &Path) -> (Child, String) {
         .expect("the hub server starts");
     let mut url = String::new();
     let stdout = hub.stdout.take().expect("its stdout is piped");
-    BufReader::new(stdout).read_line(&mut url).expect("the hub server says its URL");
+    BufReader::new(stdout)
+        .read_line(&mut url)
+        .expect("the hub server says its URL");
     (hub, url.trim().to_owned())
 }
 
@@ -271,7 +297,11 @@ pub fn finish(mut command: Command) -> Finished {
     let stderr = read_all(child.stderr.take());
     let status = wait(&mut child, &command);
     let text = |thread: std::thread::JoinHandle<String>| thread.join().unwrap_or_default();
-    Finished { status, stdout: text(stdout), stderr: text(stderr) }
+    Finished {
+        status,
+        stdout: text(stdout),
+        stderr: text(stderr),
+    }
 }
 
 fn wait(child: &mut Child, command: &Command) -> ExitStatus {

@@ -13,8 +13,9 @@ const POSITIONS: usize = 64;
 
 /// Words that the vocabulary knows whole; everything else is spelt in letters.
 const WORDS: &[&str] = &[
-    "the", "a", "good", "bad", "great", "awful", "movie", "phone", "train", "is", "was", "not", "very", "it", "i", "love",
-    "hate", "london", "paris", "john", "mary", "in", "to", "went", "company", "new", "model", "fine", "report", "today",
+    "the", "a", "good", "bad", "great", "awful", "movie", "phone", "train", "is", "was", "not", "very", "it", "i",
+    "love", "hate", "london", "paris", "john", "mary", "in", "to", "went", "company", "new", "model", "fine", "report",
+    "today",
 ];
 
 struct Floats {
@@ -48,21 +49,38 @@ pub fn write(folder: &Path, seed: u64) -> io::Result<()> {
     fs::write(folder.join("vocab.txt"), vocabulary.join("\n") + "\n")?;
     let json_file = |name: &str, value: serde_json::Value| fs::write(folder.join(name), format!("{value:#}\n"));
     json_file("config.json", config(vocabulary.len()))?;
-    json_file("tokenizer_config.json", json!({"do_lower_case": true, "tokenizer_class": "BertTokenizer"}))?;
-    json_file("modules.json", json!([
-        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-    ]))?;
-    json_file("1_Pooling/config.json", json!({"word_embedding_dimension": HIDDEN, "pooling_mode_mean_tokens": true}))?;
+    json_file(
+        "tokenizer_config.json",
+        json!({"do_lower_case": true, "tokenizer_class": "BertTokenizer"}),
+    )?;
+    json_file(
+        "modules.json",
+        json!([
+            {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+            {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+        ]),
+    )?;
+    json_file(
+        "1_Pooling/config.json",
+        json!({"word_embedding_dimension": HIDDEN, "pooling_mode_mean_tokens": true}),
+    )?;
     let tensors = weights(vocabulary.len(), &mut StdRng::seed_from_u64(seed));
     serialize_to_file(&tensors, None, &folder.join("model.safetensors")).map_err(io::Error::other)
 }
 
 fn vocabulary() -> Vec<String> {
-    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].into_iter().map(String::from);
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        .into_iter()
+        .map(String::from);
     let letters = ('a'..='z').chain('0'..='9').chain(",.!?'@#-:/".chars());
-    let pieces = letters.clone().map(String::from).chain(letters.map(|letter| format!("##{letter}")));
-    special.chain(pieces).chain(WORDS.iter().map(ToString::to_string).filter(|word| word.len() > 1)).collect()
+    let pieces = letters
+        .clone()
+        .map(String::from)
+        .chain(letters.map(|letter| format!("##{letter}")));
+    special
+        .chain(pieces)
+        .chain(WORDS.iter().map(ToString::to_string).filter(|word| word.len() > 1))
+        .collect()
 }
 
 fn config(vocabulary: usize) -> serde_json::Value {
@@ -79,8 +97,16 @@ fn weights(vocabulary: usize, random: &mut StdRng) -> BTreeMap<String, Floats> {
     let mut tensors = BTreeMap::new();
     let mut add = |name: String, shape: &[usize], fill: Option<f32>| {
         let count: usize = shape.iter().product();
-        let bytes = (0..count).flat_map(|_| fill.unwrap_or_else(|| random.random_range(-0.1..0.1)).to_le_bytes()).collect();
-        tensors.insert(name, Floats { shape: shape.to_vec(), bytes });
+        let bytes = (0..count)
+            .flat_map(|_| fill.unwrap_or_else(|| random.random_range(-0.1..0.1)).to_le_bytes())
+            .collect();
+        tensors.insert(
+            name,
+            Floats {
+                shape: shape.to_vec(),
+                bytes,
+            },
+        );
     };
     for (name, rows) in [("word", vocabulary), ("position", POSITIONS), ("token_type", 2)] {
         add(format!("embeddings.{name}_embeddings.weight"), &[rows, HIDDEN], None);
@@ -99,7 +125,10 @@ fn weights(vocabulary: usize, random: &mut StdRng) -> BTreeMap<String, Floats> {
             add(format!("{layer}.{name}.weight"), &[out, inner], None);
             add(format!("{layer}.{name}.bias"), &[out], None);
         }
-        norms.extend([format!("{layer}.attention.output.LayerNorm"), format!("{layer}.output.LayerNorm")]);
+        norms.extend([
+            format!("{layer}.attention.output.LayerNorm"),
+            format!("{layer}.output.LayerNorm"),
+        ]);
     }
     for norm in norms {
         add(format!("{norm}.weight"), &[HIDDEN], Some(1.0));

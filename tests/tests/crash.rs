@@ -17,7 +17,12 @@ fn another_worker_finishes(machine: &Sandbox, job: &str) {
     let drained = machine.run("worker", &["run", "--drain"]);
     assert_eq!(drained.code(), 0, "the second worker failed:\n{}", drained.output());
     let status = machine.status(job);
-    assert_eq!(status["status"], "registered", "after the second worker: {status:#}\n{}", drained.output());
+    assert_eq!(
+        status["status"],
+        "registered",
+        "after the second worker: {status:#}\n{}",
+        drained.output()
+    );
     assert_eq!(status["version"], "SEN-TRAINED-1", "{status:#}");
     let folders = registry::version_folders(&machine.store());
     assert_eq!(folders.len(), 1, "one job, but these versions: {folders:?}");
@@ -28,14 +33,23 @@ fn another_worker_finishes(machine: &Sandbox, job: &str) {
     assert!(registry::files(&staged).is_empty(), "staged files are left behind");
     let idle = machine.run("worker", &["run", "--drain"]);
     assert_eq!(idle.code(), 0, "{}", idle.output());
-    assert_eq!(registry::version_folders(&machine.store()).len(), 1, "a later worker made another version");
+    assert_eq!(
+        registry::version_folders(&machine.store()).len(),
+        1,
+        "a later worker made another version"
+    );
 }
 
 fn worker_dies_at(point: &str) {
     let machine = Sandbox::new();
     let job = machine.publish("sentiment");
     let died: Finished = machine.run_to_crash("worker", &["run", "--once"], point);
-    assert!(died.was_killed(), "the worker was to die at {point}, but: {:?}\n{}", died.status, died.output());
+    assert!(
+        died.was_killed(),
+        "the worker was to die at {point}, but: {:?}\n{}",
+        died.status,
+        died.output()
+    );
     nothing_half_is_visible(&machine);
     another_worker_finishes(&machine, &job);
 }
@@ -45,9 +59,17 @@ fn trainer_dies_at(point: &str) {
     let machine = Sandbox::new();
     let job = machine.publish("sentiment");
     let drained = machine.run_to_crash("worker", &["run", "--drain"], point);
-    assert_eq!(drained.code(), 0, "the worker did not survive its trainer:\n{}", drained.output());
+    assert_eq!(
+        drained.code(),
+        0,
+        "the worker did not survive its trainer:\n{}",
+        drained.output()
+    );
     let status = machine.status(&job);
-    assert_eq!(status["attempt"], 2, "the trainer was to die once at {point}: {status:#}");
+    assert_eq!(
+        status["attempt"], 2,
+        "the trainer was to die once at {point}: {status:#}"
+    );
     another_worker_finishes(&machine, &job);
 }
 
@@ -55,7 +77,12 @@ fn dispatcher_dies_at(point: &str) {
     let machine = Sandbox::new();
     let publish = ["publish", "--project", "sentiment", "--tag", "t1"];
     let died = machine.run_to_crash("dispatcher", &publish, point);
-    assert!(died.was_killed(), "the dispatcher was to die at {point}, but: {:?}\n{}", died.status, died.output());
+    assert!(
+        died.was_killed(),
+        "the dispatcher was to die at {point}, but: {:?}\n{}",
+        died.status,
+        died.output()
+    );
     nothing_half_is_visible(&machine);
     let job = machine.publish("sentiment");
     another_worker_finishes(&machine, &job);
@@ -87,11 +114,20 @@ killed! {
 #[test]
 fn a_job_without_a_message_is_found_in_the_ledger() {
     let machine = Sandbox::new();
-    let died = machine.run_to_crash("dispatcher", &["publish", "--project", "sentiment", "--tag", "t1"], "after-job-json");
+    let died = machine.run_to_crash(
+        "dispatcher",
+        &["publish", "--project", "sentiment", "--tag", "t1"],
+        "after-job-json",
+    );
     assert!(died.was_killed(), "{}", died.output());
     let drained = machine.run("worker", &["run", "--drain"]);
     assert_eq!(drained.code(), 0, "{}", drained.output());
-    assert_eq!(registry::visible_versions(&machine.store()).len(), 1, "{}", drained.output());
+    assert_eq!(
+        registry::visible_versions(&machine.store()).len(),
+        1,
+        "{}",
+        drained.output()
+    );
 }
 
 /// Five claims in a row die at once; the sixth still ends well (section 8 of the job protocol counts them).

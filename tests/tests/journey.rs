@@ -12,7 +12,11 @@ fn publishing_twice_gives_one_job_and_one_version() {
     assert_eq!(first.code(), 0, "{}", first.output());
     let second = machine.run("dispatcher", &PUBLISH);
     assert_eq!(second.code(), 0, "{}", second.output());
-    assert_eq!(first.stdout.lines().last(), second.stdout.lines().last(), "the last line is the job's id");
+    assert_eq!(
+        first.stdout.lines().last(),
+        second.stdout.lines().last(),
+        "the last line is the job's id"
+    );
     let versions = registry::visible_versions(&machine.store());
     assert_eq!(versions.len(), 1, "{versions:?}");
     registry::assert_whole(&versions[0]);
@@ -22,7 +26,10 @@ fn publishing_twice_gives_one_job_and_one_version() {
 fn another_tag_is_another_version_and_the_same_bytes() {
     let machine = Sandbox::new();
     for tag in ["t1", "t2"] {
-        let done = machine.run("dispatcher", &["publish", "--project", "sentiment", "--tag", tag, "--wait"]);
+        let done = machine.run(
+            "dispatcher",
+            &["publish", "--project", "sentiment", "--tag", tag, "--wait"],
+        );
         assert_eq!(done.code(), 0, "{}", done.output());
     }
     let versions = registry::visible_versions(&machine.store());
@@ -36,7 +43,16 @@ fn another_tag_is_another_version_and_the_same_bytes() {
 #[test]
 fn a_pull_request_leaves_no_trace_in_the_registry() {
     let machine = Sandbox::new();
-    let publish = ["publish", "--project", "sentiment", "--tag", "pr", "--sample", "--no-register", "--wait"];
+    let publish = [
+        "publish",
+        "--project",
+        "sentiment",
+        "--tag",
+        "pr",
+        "--sample",
+        "--no-register",
+        "--wait",
+    ];
     let done = machine.run("dispatcher", &publish);
     assert_eq!(done.code(), 0, "{}", done.output());
     let job = done.stdout.lines().last().unwrap_or_default();
@@ -83,7 +99,11 @@ fn waiting_ends_with_75_when_the_time_is_over() {
     let job = machine.publish("sentiment");
     let waited = machine.run("dispatcher", &["wait", &job, "--timeout", "1s"]);
     assert_eq!(waited.code(), 75, "{}", waited.output());
-    assert!(waited.output().contains("worker run"), "nobody is told what to start: {}", waited.output());
+    assert!(
+        waited.output().contains("worker run"),
+        "nobody is told what to start: {}",
+        waited.output()
+    );
 }
 
 #[test]
@@ -97,7 +117,10 @@ fn the_card_tells_where_the_model_came_from() {
     assert_eq!(card["model_test_files"]["predictions"], "model/test_files/predictions");
     assert_eq!(card["model_params"]["huggingface_pipeline_task"], "sentiment-analysis");
     assert_eq!(card["model_params"]["huggingface_model_reference"], "acme/tiny");
-    assert_eq!(card["github_action_context"].as_object().map(serde_json::Map::len), Some(15));
+    assert_eq!(
+        card["github_action_context"].as_object().map(serde_json::Map::len),
+        Some(15)
+    );
     let text = card.to_string();
     for word in ["macro_recall", "libtorch", "sha256", "t1"] {
         assert!(text.contains(word), "the card does not tell {word}: {card:#}");

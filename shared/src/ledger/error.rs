@@ -22,7 +22,7 @@ pub enum LedgerError {
         /// Which object.
         key: Key,
         /// Its schema.
-        found: u32,
+        found: u64,
         /// The newest this build reads.
         known: u32,
     },

@@ -2,9 +2,8 @@
 
 use super::error::LedgerError;
 use super::keys;
-use super::snapshot::decode;
 use super::{Ledger, patience};
-use crate::job::{self, Job, JobId};
+use crate::job::{Job, JobError, JobId};
 use crate::store::{Conflict, Key};
 use bytes::Bytes;
 
@@ -23,14 +22,9 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Different`] if the id stands for other content.
     pub async fn create(&self, job: &Job) -> Result<Created, LedgerError> {
-        let id = id_of(job);
+        let id = job.id();
         let key = keys::job(&id)?;
-        let body = serde_json::to_vec(job)
-            .map(Bytes::from)
-            .map_err(|source| LedgerError::Encode {
-                key: key.clone(),
-                source,
-            })?;
+        let body = job.to_vec().map(Bytes::from).map_err(|error| refused(&key, error))?;
         let mut pauses = patience::pauses();
         loop {
             let error = match self.store().put_new(&key, body.clone()).await {
@@ -80,18 +74,23 @@ impl Ledger {
 }
 
 fn decode_job(key: &Key, id: &JobId, bytes: &[u8]) -> Result<Job, LedgerError> {
-    let invalid = |reason: String| LedgerError::Invalid {
-        key: key.clone(),
-        reason,
-    };
-    let job: Job = decode(key, bytes, job::SCHEMA)?;
-    if id_of(&job) != *id {
-        return Err(invalid(format!("its content is that of job {}", id_of(&job))));
+    let job = Job::from_slice(bytes).map_err(|error| refused(key, error))?;
+    if job.id() != *id {
+        return Err(LedgerError::Invalid {
+            key: key.clone(),
+            reason: format!("its content is that of job {}", job.id()),
+        });
     }
     Ok(job)
 }
 
-fn id_of(job: &Job) -> JobId {
-    let text = super::digest::of_bytes(&serde_json::to_vec(&job.content).unwrap_or_default());
-    JobId::try_from(text[..32].to_owned()).unwrap_or_else(|_| unreachable!("a SHA-256 in hexadecimal"))
+fn refused(key: &Key, error: JobError) -> LedgerError {
+    let key = key.clone();
+    match error {
+        JobError::Newer { found, known } => LedgerError::Newer { key, found, known },
+        error => LedgerError::Invalid {
+            key,
+            reason: error.to_string(),
+        },
+    }
 }

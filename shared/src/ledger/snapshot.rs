@@ -22,7 +22,7 @@ pub struct Snapshot {
 
 #[derive(Deserialize)]
 struct Schema {
-    schema: u32,
+    schema: u64,
 }
 
 /// Reads a document that has a schema: the schema first, and only then, strictly, the rest.
@@ -34,7 +34,7 @@ pub(super) fn decode<T: DeserializeOwned>(key: &Key, bytes: &[u8], known: u32) -
     let found = serde_json::from_slice::<Schema>(bytes)
         .map_err(|error| invalid(error.to_string()))?
         .schema;
-    if found > known {
+    if found > u64::from(known) {
         return Err(LedgerError::Newer {
             key: key.clone(),
             found,
