@@ -7,7 +7,7 @@ use bytes::Bytes;
 use shared::store::{Conflict, Entry, Etag, Key, Object, Store, StoreError};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 /// The tables, shared by all ports of one exploration.
 pub type SharedTables = Arc<Mutex<Tables>>;
@@ -24,6 +24,8 @@ pub struct Port {
     pub request: Option<Operation>,
     /// Its answer.
     pub answer: Option<Answer>,
+    /// Whom the answer wakes: a stream of concurrent futures polls only those that were woken.
+    pub waker: Option<Waker>,
     /// What a store that copies nothing claims to have copied.
     pub pretended: Option<String>,
 }
@@ -42,7 +44,7 @@ pub struct PortStore {
 impl PortStore {
     async fn ask(&self, operation: Operation) -> Answer {
         let mut asked = false;
-        std::future::poll_fn(move |_| {
+        std::future::poll_fn(move |context| {
             let mut port = lock(&self.port);
             if !asked {
                 assert!(
@@ -51,6 +53,7 @@ impl PortStore {
                 );
                 port.request = Some(operation.clone());
                 asked = true;
+                port.waker = Some(context.waker().clone());
             } else if let Some(answer) = port.answer.take() {
                 return Poll::Ready(answer);
             }

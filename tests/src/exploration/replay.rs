@@ -231,7 +231,12 @@ impl Replay {
 
     fn feed(&mut self, live: &mut Live, answer: u32) -> Pending {
         let answer: Answer = lock(&self.tables).answers.get(answer).clone();
-        lock(&live.port).answer = Some(answer);
+        let mut port = lock(&live.port);
+        port.answer = Some(answer);
+        if let Some(waker) = port.waker.take() {
+            waker.wake();
+        }
+        drop(port);
         self.advance(live)
     }
 
