@@ -57,12 +57,11 @@ fn i1_a_job_has_at_most_one_card_though_zombies_publish_beside_successors() {
     holds(
         faults(Faults {
             steal: 1,
-            duplicate: 1,
             crash: 1,
             cancel: 1,
             ..Faults::default()
         }),
-        50_000,
+        10_000,
     );
 }
 
@@ -71,26 +70,24 @@ fn i2_a_visible_version_never_changes_though_requests_arrive_late() {
     holds(
         faults(Faults {
             steal: 1,
-            duplicate: 1,
             lost: 1,
             late: 1,
             ..Faults::default()
         }),
-        50_000,
+        10_000,
     );
 }
 
 #[test]
-fn i3_what_is_cancelled_or_failed_is_never_visible() {
+fn i3_what_is_cancelled_is_never_visible() {
     holds(
         faults(Faults {
             late: 1,
             cancel: 1,
-            reopen: 1,
             crash: 1,
             ..Faults::default()
         }),
-        20_000,
+        100_000,
     );
 }
 
@@ -101,7 +98,6 @@ fn i4_a_decision_stands_while_the_owner_renews() {
             renew: 1,
             steal: 1,
             crash: 1,
-            cancel: 1,
             ..Faults::default()
         }),
         10_000,
@@ -113,36 +109,18 @@ fn i5_two_jobs_take_numbers_without_hole_or_double() {
     holds(
         Configuration {
             jobs: 2,
-            ..faults(Faults {
-                crash: 1,
-                ..Faults::default()
-            })
+            ..faults(Faults::default())
         },
-        50_000,
+        10_000,
     );
 }
 
 #[test]
-fn i5_numbers_stay_whole_when_requests_arrive_late() {
-    holds(
-        Configuration {
-            jobs: 2,
-            ..faults(Faults {
-                late: 1,
-                ..Faults::default()
-            })
-        },
-        50_000,
-    );
-}
-
-#[test]
-fn i6_token_and_seq_only_grow_through_re_opening_of_equal_bytes() {
+fn i6_token_and_seq_only_grow_through_re_opening() {
     let budget = Faults {
         cancel: 1,
         reopen: 1,
-        steal: 1,
-        duplicate: 1,
+        crash: 1,
         ..Faults::default()
     };
     holds(
@@ -150,7 +128,7 @@ fn i6_token_and_seq_only_grow_through_re_opening_of_equal_bytes() {
             deterministic: true,
             ..faults(budget)
         },
-        20_000,
+        10_000,
     );
 }
 
@@ -165,21 +143,19 @@ fn i7_every_job_can_end_though_trainings_fail_and_messages_are_lost() {
             lost: 1,
             ..Faults::default()
         }),
-        10_000,
+        100_000,
     );
 }
 
 #[test]
 fn i8_a_job_that_kills_every_worker_ends() {
-    let budget = Faults {
-        lost: 1,
-        duplicate: 1,
-        ..Faults::default()
-    };
     holds(
         Configuration {
             killer: true,
-            ..faults(budget)
+            ..faults(Faults {
+                lost: 1,
+                ..Faults::default()
+            })
         },
         1_000,
     );
