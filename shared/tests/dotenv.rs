@@ -1,5 +1,7 @@
 //! Dotenv files mean what they meant to the component.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 use proptest::prelude::*;
 use shared::settings::{SettingsError, parse_dotenv};
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! The fleet's settings: defaults, the store that follows from the component's variables, contradictions, errors.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 use shared::settings::{Fleet, SettingsError, Variables};
 use std::collections::BTreeMap;
 use std::time::Duration;

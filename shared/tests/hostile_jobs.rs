@@ -1,5 +1,7 @@
 //! Jobs that anybody may have written: golden ones keep their meaning, hostile ones are refused with the field named.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::job::{Job, JobError, MAX_BYTES};

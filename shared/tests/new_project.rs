@@ -1,5 +1,7 @@
 //! `docs/new-project.md` holds: its folder, copied, is a project, and its tables name every variable.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 use shared::job::{Accelerator, Job, Lineage};
 use shared::project::{Facts, Request, Resolved, load};
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! A marked secret is fed into everything that takes settings, and looked for in everything that comes out.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 use shared::job::{Accelerator, Lineage};
 use shared::project::{Facts, Request, Resolved, load};
 use shared::settings::{Fleet, Variables, parse_dotenv};

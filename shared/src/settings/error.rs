@@ -55,19 +55,8 @@ pub enum SettingsError {
         reason: String,
     },
     /// Two settings exclude each other.
-    #[error("failed to reconcile {first} from {first_origin} with {second} from {second_origin}: {reason}")]
-    Contradiction {
-        /// One variable.
-        first: String,
-        /// Where it was written.
-        first_origin: Origin,
-        /// The other.
-        second: String,
-        /// Where that was written.
-        second_origin: Origin,
-        /// Why both cannot be.
-        reason: String,
-    },
+    #[error(transparent)]
+    Contradiction(Box<Contradiction>),
     /// There is no such project.
     #[error("failed to find the project {project:?}: {reason}")]
     NoProject {
@@ -79,4 +68,20 @@ pub enum SettingsError {
     /// The resolved settings make no job.
     #[error("failed to make a job of the project's settings")]
     Job(#[from] crate::job::JobError),
+}
+
+/// Two settings that cannot both be.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to reconcile {first} from {first_origin} with {second} from {second_origin}: {reason}")]
+pub struct Contradiction {
+    /// One variable.
+    pub first: String,
+    /// Where it was written.
+    pub first_origin: Origin,
+    /// The other.
+    pub second: String,
+    /// Where that was written.
+    pub second_origin: Origin,
+    /// Why both cannot be.
+    pub reason: String,
 }

@@ -15,7 +15,7 @@ mod variables;
 
 pub use connection::Connection;
 pub use dotenv::{Assignment, parse as parse_dotenv};
-pub use error::SettingsError;
+pub use error::{Contradiction, SettingsError};
 pub use fleet::{FLEET_VARIABLES, Fleet};
 pub use origin::Origin;
 pub use variables::{Variable, Variables};

@@ -1,6 +1,6 @@
 //! Variables by name, each with its origin, and typed reading of them.
 
-use super::{Connection, Origin, SettingsError, dotenv, is_secret};
+use super::{Connection, Contradiction, Origin, SettingsError, dotenv, is_secret};
 use crate::secret::Secret;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -263,12 +263,12 @@ impl Variables {
     /// An error about two variables that exclude each other.
     #[must_use]
     pub fn contradiction(&self, first: &str, second: &str, reason: impl Into<String>) -> SettingsError {
-        SettingsError::Contradiction {
+        SettingsError::Contradiction(Box::new(Contradiction {
             first: first.to_owned(),
             first_origin: self.origin(first),
             second: second.to_owned(),
             second_origin: self.origin(second),
             reason: reason.into(),
-        }
+        }))
     }
 }
