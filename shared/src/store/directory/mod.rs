@@ -19,6 +19,8 @@ mod objects;
 mod root;
 mod stream;
 mod temporary;
+#[cfg(test)]
+mod tests;
 
 use super::{Entry, Etag, Key, Object, Store, StoreError};
 use async_trait::async_trait;

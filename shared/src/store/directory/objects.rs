@@ -168,13 +168,18 @@ impl Objects {
             Ok(_) => Ok(()),
             Err(StoreError::Unavailable { source: error, .. }) if is(&error, Errno::STALE) => Err(gone()),
             Err(StoreError::Unavailable { source: error, .. }) if is(&error, Errno::XDEV) => {
-                let mut file = Temporary::create(&self.root).map_err(|error| failed(to, error))?;
-                stream::copy(&mut source, &mut file.file).map_err(|error| failed(to, error))?;
-                file.file.sync_all().map_err(|error| failed(to, error))?;
-                self.create(to, |folder, name| file.name(folder, name)).map(drop)
+                self.copy_bytes(&mut source, to)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// What a link does, where links cannot.
+    pub(super) fn copy_bytes(&self, source: &mut File, to: &Key) -> Result<(), StoreError> {
+        let mut file = Temporary::create(&self.root).map_err(|error| failed(to, error))?;
+        stream::copy(source, &mut file.file).map_err(|error| failed(to, error))?;
+        file.file.sync_all().map_err(|error| failed(to, error))?;
+        self.create(to, |folder, name| file.name(folder, name)).map(drop)
     }
 
     pub(super) fn delete(&self, key: &Key) -> Result<(), StoreError> {

@@ -124,24 +124,7 @@ impl Root {
 
     /// The folder `name` in `parent`, created and durable; `path` is its path below the root.
     pub(super) fn make(&self, parent: &OwnedFd, name: &str, path: &Path) -> io::Result<OwnedFd> {
-        // Somebody may remove the empty folder between the two calls; whoever then is not first tries again.
-        let (folder, new) = loop {
-            match open_folder(parent, name) {
-                Ok(Some(folder)) => break (folder, false),
-                Ok(None) => {}
-                Err(error) => return Err(error.into()),
-            }
-            match mkdirat(parent, name, FOLDER_MODE) {
-                Err(Errno::EXIST) => {}
-                made => made?,
-            }
-            if let Some(folder) = open_folder(parent, name)? {
-                break (folder, true);
-            }
-            if statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-                return Err(io::Error::other(format!("{} is no folder", path.display())));
-            }
-        };
+        let (folder, new) = make_folder(parent, name)?;
         let inode = rustix::fs::fstat(&folder)?.st_ino;
         let known = (inode, path.to_owned());
         let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,6 +163,26 @@ fn walk(root: OwnedFd, names: &str) -> Result<Option<OwnedFd>, Errno> {
         }
     }
     Ok(Some(folder))
+}
+
+/// The folder `name` in `parent`, and whether it was made now. It may not survive the loss of power.
+pub(super) fn make_folder(parent: &OwnedFd, name: &str) -> io::Result<(OwnedFd, bool)> {
+    // Somebody may remove the empty folder between the two calls; then the loop makes it again.
+    loop {
+        if let Some(folder) = open_folder(parent, name)? {
+            return Ok((folder, false));
+        }
+        match mkdirat(parent, name, FOLDER_MODE) {
+            Err(Errno::EXIST) => {}
+            made => made?,
+        }
+        if let Some(folder) = open_folder(parent, name)? {
+            return Ok((folder, true));
+        }
+        if statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            return Err(io::Error::other(format!("{name} is no folder")));
+        }
+    }
 }
 
 /// The folder `name` in `parent`; `None` where there is none or a file, an error where there is a link.

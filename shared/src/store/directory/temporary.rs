@@ -1,12 +1,11 @@
 //! Files on their way into the store: whole and on disk before they get their name.
 
-use super::root::{Root, absent, open_folder};
+use super::root::{Root, absent, make_folder, open_folder};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, linkat, openat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 /// Below the root and so on its file system. No key: the mark `.~` is the store's own.
 pub(super) const FOLDER: &str = ".~tmp";
@@ -25,7 +24,7 @@ pub(super) struct Temporary {
 impl Temporary {
     /// An empty file of our own.
     pub(super) fn create(root: &Root) -> io::Result<Self> {
-        let folder = root.make(&root.created()?, FOLDER, Path::new(FOLDER))?;
+        let (folder, _) = make_folder(&root.created()?, FOLDER)?;
         let name = format!("{}-{}", std::process::id(), uuid::Uuid::new_v4().simple());
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(&folder, name.as_str(), flags, Mode::from_raw_mode(0o666))?;
