@@ -1,24 +1,24 @@
 //! How an object changes without a lock.
 //!
 //! An object that was never replaced is the plain file `<key>`. Its n-th replacement is the file `<key>.~/<n>` (eight
-//! digits or more), made by link(2): whoever finds that name taken has lost. The plain file is generation 0, the
-//! newest generation is the object, and a *folder* of that name says that the object was deleted. Nothing is ever
-//! written in place, so a writer that is stopped or killed at any moment stops nobody.
+//! digits or more), made by link(2): whoever finds that name taken has lost. The plain file is generation 0 and the
+//! newest generation is the object. Nothing is ever written in place, so a writer that is stopped or killed at any
+//! moment stops nobody. To delete the object is to move the whole folder away, in one step.
 //!
 //! **Why a late writer cannot win.** A generation is removed only when [`KEPT`] newer ones exist. A writer that was
 //! stopped before its link may find its number free again, but then at least [`KEPT`] newer ones exist; so a link that
 //! is followed by fewer is certainly a win, and otherwise the writer takes its file back and hears
-//! [`Conflict::Unknown`](crate::store::Conflict::Unknown). Readers never saw it: they take the newest.
+//! [`Conflict::Unknown`](crate::store::Conflict::Unknown). Readers never saw it: they take the newest. A writer whose
+//! folder, or for the first replacement whose plain file, is another one after its link hears that the object is gone.
 //!
 //! **Why a listing shows the newest.** The folder has so few entries that the kernel lists it in one call, which on a
 //! local file system excludes a link or a removal in the middle.
 
 use super::root::{absent, open_folder};
-use rustix::fs::{AtFlags, Dir, FileType, fsync, mkdirat, statat, unlinkat};
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Newer generations that protect one from removal.
 pub(super) const KEPT: u64 = 16;
@@ -31,19 +31,18 @@ pub(super) const MARK: &str = ".~";
 pub(super) struct Newest {
     /// 0 is the plain file.
     pub(super) number: u64,
-    /// The folder and the name in it of the file; `None`: it was deleted.
-    pub(super) place: Option<(OwnedFd, String)>,
+    /// Where the file is.
+    pub(super) folder: OwnedFd,
+    /// What it is called there.
+    pub(super) name: String,
 }
 
 impl Newest {
-    /// Opens the content. `None`: removed meanwhile, since newer ones exist.
+    /// Opens the content. `None`: removed meanwhile, since newer ones exist or the object was deleted.
     pub(super) fn open(&self) -> Result<Option<File>, Errno> {
-        let Some((folder, name)) = &self.place else {
-            return Ok(None);
-        };
         // Without NONBLOCK a planted pipe would hold us for ever.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        absent(openat(folder, name.as_str(), flags, Mode::empty())).map(|file| file.map(File::from))
+        absent(openat(&self.folder, self.name.as_str(), flags, Mode::empty())).map(|file| file.map(File::from))
     }
 }
 
@@ -57,25 +56,26 @@ pub(super) fn generation_name(number: u64) -> String {
     format!("{number:08}")
 }
 
-/// The newest generation of `name` in `folder`; `None`: it was never there, or deleted before it was ever replaced.
+/// The newest generation of `name` in `folder`; `None`: there is no such object.
 pub(super) fn newest(folder: &OwnedFd, name: &str) -> Result<Option<Newest>, Errno> {
     loop {
         if let Some(found) = newest_replacement(folder, name)? {
             return Ok(Some(found));
         }
-        let plain = absent(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW))?;
-        if let Some(stat) = plain {
-            match FileType::from_raw_mode(stat.st_mode) {
-                FileType::RegularFile => {}
-                FileType::Directory => return Ok(None),
-                _ => return Err(Errno::LOOP),
+        match kind(folder, name)? {
+            Some(FileType::RegularFile) => {
+                let folder = folder.try_clone().map_err(|_| Errno::MFILE)?;
+                return Ok(Some(Newest {
+                    number: 0,
+                    folder,
+                    name: name.to_owned(),
+                }));
             }
-            let place = Some((folder.try_clone().map_err(|_| Errno::MFILE)?, name.to_owned()));
-            return Ok(Some(Newest { number: 0, place }));
-        }
-        // The plain file may have been removed for its age between the two looks: then there are replacements now.
-        if newest_number(folder, name)?.is_none() {
-            return Ok(None);
+            Some(FileType::Directory) => return Ok(None),
+            Some(_) => return Err(Errno::LOOP),
+            // The plain file may have been removed for its age between the two looks: then there are replacements now.
+            None if newest_number(folder, name)?.is_some() => {}
+            None => return Ok(None),
         }
     }
 }
@@ -89,19 +89,27 @@ fn newest_replacement(folder: &OwnedFd, name: &str) -> Result<Option<Newest>, Er
             return Ok(None);
         };
         let name = generation_name(number);
-        let Some(stat) = absent(statat(&generations, name.as_str(), AtFlags::SYMLINK_NOFOLLOW))? else {
-            continue;
-        };
-        let place = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Some((generations, name)),
-            FileType::Directory => None,
-            _ => return Err(Errno::LOOP),
-        };
-        return Ok(Some(Newest { number, place }));
+        match kind(&generations, &name)? {
+            Some(FileType::RegularFile) => {
+                return Ok(Some(Newest {
+                    number,
+                    folder: generations,
+                    name,
+                }));
+            }
+            Some(_) => return Err(Errno::LOOP),
+            // Removed since we looked.
+            None => {}
+        }
     }
 }
 
-/// The number of the newest replacement, deleted or not.
+fn kind(folder: &OwnedFd, name: &str) -> Result<Option<FileType>, Errno> {
+    let stat = absent(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW))?;
+    Ok(stat.map(|stat| FileType::from_raw_mode(stat.st_mode)))
+}
+
+/// The number of the newest replacement.
 pub(super) fn newest_number(folder: &OwnedFd, name: &str) -> Result<Option<u64>, Errno> {
     match open_folder(folder, &folder_name(name))? {
         Some(generations) => Ok(numbers(&generations)?.into_iter().max()),
@@ -123,7 +131,8 @@ fn numbers(generations: &OwnedFd) -> Result<Vec<u64>, Errno> {
 
 /// Removes what [`KEPT`] newer generations have outlived. Thrift only: failures are ignored.
 pub(super) fn clean(folder: &OwnedFd, name: &str, newest: u64) {
-    if newest < KEPT {
+    // The plain file stays one longer: the first replacement looks whether it is still there.
+    if newest <= KEPT {
         return;
     }
     let Ok(Some(generations)) = open_folder(folder, &folder_name(name)) else {
@@ -131,26 +140,15 @@ pub(super) fn clean(folder: &OwnedFd, name: &str, newest: u64) {
     };
     for number in numbers(&generations).unwrap_or_default() {
         if number + KEPT <= newest {
-            remove(&generations, &generation_name(number));
+            let _ = unlinkat(&generations, generation_name(number).as_str(), AtFlags::empty());
         }
     }
-    // A win at generation 0 is over only where it is a file; a folder of this name is another key's.
     let _ = unlinkat(folder, name, AtFlags::empty());
 }
 
-fn remove(generations: &OwnedFd, name: &str) {
-    if unlinkat(generations, name, AtFlags::empty()).is_err() {
-        let _ = unlinkat(generations, name, AtFlags::REMOVEDIR);
-    }
-}
-
-/// Marks generation `number` of `name` as "deleted"; [`Errno::EXIST`] if it is taken. Durable when it returns.
-pub(super) fn bury(folder: &OwnedFd, name: &str, number: u64) -> Result<(), Errno> {
-    let generations = open_folder(folder, &folder_name(name))?.ok_or(Errno::NOENT)?;
-    mkdirat(
-        &generations,
-        generation_name(number).as_str(),
-        Mode::from_raw_mode(0o777),
-    )?;
-    fsync(&generations)
+/// Whether `name` in `folder` still is the file or folder that `open` is.
+pub(super) fn is_still(folder: &OwnedFd, name: &str, open: impl AsFd) -> Result<bool, Errno> {
+    let open = fstat(open)?;
+    let there = absent(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW))?;
+    Ok(there.is_some_and(|there| (there.st_dev, there.st_ino) == (open.st_dev, open.st_ino)))
 }

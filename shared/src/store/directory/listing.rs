@@ -114,10 +114,8 @@ fn object(folder: &OwnedFd, name: &str) -> Result<Option<(u64, u64)>, Errno> {
         let Some(newest) = generations::newest(folder, name)? else {
             return Ok(None);
         };
-        let Some((place, name)) = &newest.place else {
-            return Ok(None);
-        };
-        let Some(stat) = absent(statat(place, name.as_str(), AtFlags::SYMLINK_NOFOLLOW))? else {
+        let stat = statat(&newest.folder, newest.name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+        let Some(stat) = absent(stat)? else {
             // Gone since we looked: replaced many times, or deleted. The next look tells.
             continue;
         };

@@ -6,10 +6,10 @@
 //! * A won write is on disk (file, then folder) when it is answered. Files get their name only when they are whole.
 //! * No symbolic link below the root is followed, and none is made: where one is planted, access is denied.
 //! * Needs a local file system. [`Conflict::Retry`](super::Conflict::Retry) never occurs;
-//!   [`Conflict::Unknown`](super::Conflict::Unknown) only for a writer that was stopped in the middle of its write
-//!   while at least 16 others succeeded.
-//! * A key that changes may be deleted only when nobody replaces it any more: of a deletion and a first replacement
-//!   at the same moment, either may be last.
+//!   [`Conflict::Unknown`](super::Conflict::Unknown) only for a writer that was stopped in the middle of its write:
+//!   a replacer while at least 16 others replaced, a creator while another one did.
+//! * A key that changes should be deleted only when nobody replaces it any more: who replaces it at that moment hears
+//!   [`Conflict::Gone`](super::Conflict::Gone), but a reader may have seen the replacement.
 //! * An [`Entry`]'s age is by the modification time; a hard link made by `copy_new` has that of its source.
 
 mod errors;
@@ -21,6 +21,7 @@ mod stream;
 mod temporary;
 #[cfg(test)]
 mod tests;
+mod writes;
 
 use super::{Entry, Etag, Key, Object, Store, StoreError};
 use async_trait::async_trait;

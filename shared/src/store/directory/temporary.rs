@@ -1,7 +1,9 @@
 //! Files on their way into the store: whole and on disk before they get their name.
 
 use super::root::{Root, absent, make_folder, open_folder};
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, linkat, openat, renameat_with, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, Dir, Mode, OFlags, RenameFlags, fsync, linkat, openat, renameat, renameat_with, statat, unlinkat,
+};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -59,20 +61,51 @@ impl Drop for Temporary {
     }
 }
 
+/// Moves the folder `name` out of `parent` in one step and removes it.
+pub(super) fn discard(root: &Root, parent: &OwnedFd, name: &str) -> io::Result<()> {
+    let (folder, _) = make_folder(&root.created()?, FOLDER)?;
+    let discarded = format!("{}-{}", std::process::id(), uuid::Uuid::new_v4().simple());
+    renameat(parent, name, &folder, discarded.as_str())?;
+    fsync(parent)?;
+    remove_folder(&folder, &discarded);
+    Ok(())
+}
+
 /// Removes what dead processes left more than a day before `now`. Thrift only: failures are ignored.
 pub(super) fn sweep(root: &Root, now: i64) {
     let Ok(Some(root)) = root.existing() else { return };
     let Ok(Some(folder)) = open_folder(&root, FOLDER) else {
         return;
     };
-    let Ok(entries) = Dir::read_from(&folder) else { return };
-    for entry in entries.flatten() {
-        let Ok(Some(stat)) = absent(statat(&folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)) else {
+    for name in names(&folder) {
+        let Ok(Some(stat)) = absent(statat(&folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)) else {
             continue;
         };
-        if now - stat.st_mtime > ABANDONED_SECONDS {
-            // Folders (`.`, `..`) do not go this way.
-            let _ = unlinkat(&folder, entry.file_name(), AtFlags::empty());
+        if now - stat.st_mtime <= ABANDONED_SECONDS {
+            continue;
+        }
+        if unlinkat(&folder, name.as_str(), AtFlags::empty()).is_err() {
+            remove_folder(&folder, &name);
         }
     }
+}
+
+/// A folder of generations: it has no folders in it.
+fn remove_folder(parent: &OwnedFd, name: &str) {
+    if let Ok(Some(folder)) = open_folder(parent, name) {
+        for name in names(&folder) {
+            let _ = unlinkat(&folder, name.as_str(), AtFlags::empty());
+        }
+    }
+    let _ = unlinkat(parent, name, AtFlags::REMOVEDIR);
+}
+
+fn names(folder: &OwnedFd) -> Vec<String> {
+    let Ok(entries) = Dir::read_from(folder) else {
+        return Vec::new();
+    };
+    let names = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned));
+    names.filter(|name| name != "." && name != "..").collect()
 }

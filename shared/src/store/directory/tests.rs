@@ -82,16 +82,34 @@ fn a_writer_that_sleeps_before_its_link_cannot_win() {
 
 #[test]
 fn a_writer_that_sleeps_through_a_deletion_cannot_win() {
-    let (folder, sleeper) = place();
-    let key = key("job/state.json");
-    sleeper.put_new(&key, b"start").expect("wins");
-    replace(&sleeper, &key, 1);
-    let etag = sleeper.get(&key).expect("reads").expect("is there").etag;
-    let late = sleeper.prepare(&key, &etag, b"late").expect("its condition holds");
-    open(folder.path()).delete(&key).expect("deletes");
-    let error = sleeper.commit(&key, late).expect_err("must not win");
-    assert_eq!(error.conflict(), Some(Conflict::Changed));
-    assert!(sleeper.get(&key).expect("reads").is_none());
+    for (replaced, created_anew) in [(0, false), (0, true), (1, false), (1, true), (KEPT + 1, false)] {
+        let (folder, sleeper) = place();
+        let key = key("job/state.json");
+        sleeper.put_new(&key, b"start").expect("wins");
+        replace(&sleeper, &key, replaced);
+        let etag = sleeper.get(&key).expect("reads").expect("is there").etag;
+        let late = sleeper.prepare(&key, &etag, b"late").expect("its condition holds");
+        let other = open(folder.path());
+        other.delete(&key).expect("deletes");
+        if created_anew {
+            other.put_new(&key, b"new").expect("wins");
+        }
+        let error = sleeper.commit(&key, late).expect_err("must not win");
+        assert_eq!(error.conflict(), Some(Conflict::Gone), "{replaced} {created_anew}");
+        let found = other.get(&key).expect("reads").map(|object| object.bytes.to_vec());
+        assert_eq!(found, created_anew.then(|| b"new".to_vec()));
+    }
+}
+
+#[test]
+fn nothing_is_left_of_what_is_deleted() {
+    let (folder, objects) = place();
+    let key = key("workers/one.json");
+    objects.put_new(&key, b"start").expect("wins");
+    replace(&objects, &key, KEPT * 2);
+    objects.delete(&key).expect("deletes");
+    assert_eq!(names(folder.path()), [".~tmp"]);
+    assert_eq!(names(&folder.path().join(".~tmp")), [""; 0]);
 }
 
 #[test]
@@ -190,6 +208,14 @@ fn temporary_files_of_the_dead_are_swept_after_a_day() {
         let written = SystemTime::now() - Duration::from_secs(age * 60 * 60);
         file.set_modified(written).expect("a time");
     }
+    let discarded = temporary.join("discarded");
+    fs::create_dir(&discarded).expect("a folder");
+    fs::write(discarded.join("00000001"), "x").expect("a file");
+    let written = SystemTime::now() - Duration::from_secs(25 * 60 * 60);
+    File::open(&discarded)
+        .expect("a folder")
+        .set_modified(written)
+        .expect("a time");
     objects.put_new(&key("object"), b"x").expect("wins");
     assert_eq!(names(&temporary), ["young"]);
 }
