@@ -10,6 +10,8 @@
 //!   a replacer while at least 16 others replaced, a creator while another one did.
 //! * A key that changes should be deleted only when nobody replaces it any more: who replaces it at that moment hears
 //!   [`Conflict::Gone`](super::Conflict::Gone), but a reader may have seen the replacement.
+//! * An etag names generation, time of writing and content. A copy has its source's time, so of two copies of one
+//!   content under one key, the first deleted in between, both have the same etag.
 //! * An [`Entry`]'s age is by the modification time; a hard link made by `copy_new` has that of its source.
 
 mod errors;
