@@ -214,6 +214,11 @@ fn twenty_steps_equal_those_of_pytorch() {
         assert!(losses[19] < losses[0], "it learns: {losses:?}");
         let theirs = Tensor::read_safetensors(out).unwrap();
         for (tensor_name, ours) in model.named_tensors() {
+            // The bias of the keys adds the same to every score of a row, which softmax takes out again: its gradient is
+            // zero but for rounding, which Adam blows up to whole steps. It changes no output.
+            if tensor_name.ends_with("key.bias") || tensor_name.ends_with("k_lin.bias") {
+                continue;
+            }
             let (_, theirs) = theirs.iter().find(|(other, _)| *other == tensor_name).unwrap();
             let distance = furthest(&floats(&ours), &floats(theirs));
             assert!(distance < 1e-5, "{name}: {tensor_name} {distance}");
