@@ -46,9 +46,9 @@ impl Bench {
             endpoint: self.server.url(),
             patience: Patience {
                 connect: Duration::from_secs(2),
-                read_idle: Duration::from_millis(400),
+                read_idle: Duration::from_secs(10),
                 whole: Duration::from_secs(60),
-                with_cache: Duration::from_millis(300),
+                with_cache: Duration::from_secs(20),
                 attempts: 4,
                 backoff: Backoff {
                     base: Duration::from_millis(2),

@@ -65,6 +65,7 @@ async fn a_silent_hub_is_not_waited_for_where_the_cache_has_an_answer() -> Resul
     bench.server.inject(Fault::new("/revision/", u32::MAX, What::Silent));
     let mut settings = bench.settings();
     settings.patience.read_idle = Duration::from_secs(3600);
+    settings.patience.with_cache = Duration::from_millis(300);
     let found = tokio::time::timeout(Duration::from_secs(30), Hub::new(settings)?.resolve(MODEL, "main")).await??;
     assert_eq!(found.commit, model.commit);
     Ok(())

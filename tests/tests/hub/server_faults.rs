@@ -1,6 +1,6 @@
 //! A hub that answers late, wrongly, in part, or not at all.
 
-use crate::bench::{Bench, MODEL, WEIGHTS};
+use crate::bench::{Bench, MODEL, WEIGHTS, fetch};
 use anyhow::{Context, Result};
 use shared::hub::{HubError, Kind, Needs, Progress, Snapshot};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -199,7 +199,10 @@ async fn a_silent_hub_does_not_hold_anybody_for_ever() -> Result<()> {
     ] {
         bench.server.inject(Fault::new(line, 1, what));
     }
-    let (_, snapshot) = bench.fetched().await?;
+    let mut settings = bench.settings();
+    settings.patience.read_idle = Duration::from_millis(500);
+    let hub = shared::hub::Hub::new(settings)?;
+    let snapshot = fetch(&hub, &hub.resolve(MODEL, "main").await?).await?;
     bench.assert_equal(snapshot.folder(), MODEL)?;
     assert_eq!(bench.server.bytes_sent(CONTENT), WEIGHTS as u64);
     Ok(())
