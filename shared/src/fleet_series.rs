@@ -12,10 +12,7 @@ use crate::queue::{Queue, QueueError};
 use prometheus::core::Collector;
 use prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use std::collections::{BTreeMap, HashMap};
-use std::hash::Hash;
 use std::sync::Arc;
-
-const ACCELERATORS: [Accelerator; 3] = [Accelerator::Cpu, Accelerator::Gpu, Accelerator::Inf1];
 
 /// Why the series could not be read; they keep what they showed.
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +121,7 @@ pub struct FleetReading {
     ledger: Ledger,
     queue: Arc<dyn Queue>,
     jobs: HashMap<JobId, Known>,
-    /// By worker, its last heartbeat's number and whether it moved: a clock of the store that is off does not matter.
+    /// By worker, its last heartbeat's number: one that moves is alive, whatever the store's clock says.
     workers: HashMap<String, u64>,
 }
 
@@ -151,7 +148,7 @@ impl FleetReading {
     pub async fn read(&mut self) -> Result<(), SeriesError> {
         let counts = self.count_jobs().await?;
         self.show(&counts);
-        for accelerator in ACCELERATORS {
+        for accelerator in Accelerator::ALL {
             let depth = self.queue.depth(accelerator).await?;
             let states = [
                 ("ready", depth.ready),
@@ -217,7 +214,7 @@ impl FleetReading {
             let count = counts.dead.get(cause).copied().unwrap_or_default();
             self.series.dead.with_label_values(&[cause]).set(count);
         }
-        for accelerator in ACCELERATORS {
+        for accelerator in Accelerator::ALL {
             let seconds = counts.oldest.get(&accelerator).copied().unwrap_or_default();
             self.series
                 .oldest
@@ -238,7 +235,7 @@ impl FleetReading {
             seen_now.insert(beat.worker.clone(), beat.seq);
         }
         self.workers = seen_now;
-        for accelerator in ACCELERATORS {
+        for accelerator in Accelerator::ALL {
             let count = alive.get(&accelerator).copied().unwrap_or_default();
             self.series
                 .workers
@@ -251,12 +248,13 @@ impl FleetReading {
 
 impl Counts {
     fn add(&mut self, known: &Known, state: &State) {
-        *increment(&mut self.published, (known.project.clone(), known.accelerator)) += 1;
+        *self
+            .published
+            .entry((known.project.clone(), known.accelerator))
+            .or_default() += 1;
         if state.status.is_terminal() {
-            *increment(
-                &mut self.ended,
-                (known.project.clone(), known.accelerator, state.status),
-            ) += 1;
+            let key = (known.project.clone(), known.accelerator, state.status);
+            *self.ended.entry(key).or_default() += 1;
         }
         if state.status == Status::Failed {
             *self.dead.entry(cause(state.failure)).or_default() += 1;
@@ -272,10 +270,6 @@ impl Counts {
             *oldest = oldest.max(waited);
         }
     }
-}
-
-fn increment<K: Hash + Eq>(counts: &mut HashMap<K, u64>, key: K) -> &mut u64 {
-    counts.entry(key).or_default()
 }
 
 /// Brings a counter to a count over the ledger; never down, since a counter that falls means a restart to Prometheus.
@@ -310,5 +304,116 @@ fn cause(cause: Option<FailureCause>) -> &'static str {
         Some(FailureCause::Quality) => "quality",
         Some(FailureCause::Poison) => "poison",
         Some(FailureCause::Internal) | None => "internal",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heartbeat::{Heartbeat, HeartbeatWriter};
+    use crate::store::Store;
+    use crate::store::memory::MemoryStore;
+    use prometheus::TextEncoder;
+
+    fn known(published_at: &str) -> Known {
+        Known {
+            project: "ner".into(),
+            accelerator: Accelerator::Cpu,
+            published_at: published_at.into(),
+        }
+    }
+
+    fn state(status: Status, failure: Option<FailureCause>) -> State {
+        State {
+            status,
+            failure,
+            ..State::first()
+        }
+    }
+
+    fn text(registry: &Registry) -> String {
+        TextEncoder::new().encode_to_string(&registry.gather()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn counters_are_counts_over_the_ledger_and_never_fall() {
+        let registry = Registry::new();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let series = FleetSeries::register(&registry).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let queue = queue(folder.path()).await;
+        let reading = series.reading(Ledger::new(store), queue);
+        let mut counts = Counts::default();
+        let long_ago = "2020-01-01T00:00:00Z";
+        for state in [
+            state(Status::Queued, None),
+            state(Status::Failed, Some(FailureCause::User)),
+            state(Status::Registered, None),
+            state(Status::Registered, None),
+        ] {
+            counts.add(&known(long_ago), &state);
+        }
+        reading.show(&counts);
+        let shown = text(&registry);
+        for line in [
+            r#"trainyard_jobs_published_total{accelerator="cpu",project="ner"} 4"#,
+            r#"trainyard_jobs_total{accelerator="cpu",outcome="registered",project="ner"} 2"#,
+            r#"trainyard_jobs_total{accelerator="cpu",outcome="failed",project="ner"} 1"#,
+            r#"trainyard_dead_jobs{cause="user"} 1"#,
+            r#"trainyard_dead_jobs{cause="poison"} 0"#,
+            r#"trainyard_oldest_waiting_seconds{accelerator="gpu"} 0"#,
+        ] {
+            assert!(shown.contains(line), "{line}\n{shown}");
+        }
+        assert!(counts.oldest[&Accelerator::Cpu] > 1e8, "it has waited since 2020");
+        // The failed job was re-opened: the gauge follows, the counter stays.
+        let mut counts = Counts::default();
+        counts.add(&known(long_ago), &state(Status::Queued, None));
+        reading.show(&counts);
+        let shown = text(&registry);
+        assert!(
+            shown.contains(r#"trainyard_jobs_total{accelerator="cpu",outcome="failed",project="ner"} 1"#),
+            "{shown}"
+        );
+        assert!(shown.contains(r#"trainyard_dead_jobs{cause="user"} 0"#), "{shown}");
+    }
+
+    #[tokio::test]
+    async fn an_empty_fleet_shows_every_series_and_a_worker_is_counted() {
+        let registry = Registry::new();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let folder = tempfile::tempdir().unwrap();
+        let series = FleetSeries::register(&registry).unwrap();
+        let mut reading = series.reading(Ledger::new(Arc::clone(&store)), queue(folder.path()).await);
+        let mut writer = HeartbeatWriter::new(Arc::clone(&store), "w1").unwrap();
+        let beat = Heartbeat {
+            worker: "w1".into(),
+            host: "h1".into(),
+            accelerator: Accelerator::Inf1,
+            build: "dev".into(),
+            slots: 1,
+            busy: 0,
+            lease_s: 30,
+            seq: 0,
+        };
+        writer.beat(beat).await.unwrap();
+        reading.read().await.unwrap();
+        let shown = text(&registry);
+        for line in [
+            r#"trainyard_workers{accelerator="inf1"} 1"#,
+            r#"trainyard_workers{accelerator="cpu"} 0"#,
+            r#"trainyard_queue_depth{queue="cpu",state="ready"} 0"#,
+            "trainyard_projection_lag 0",
+        ] {
+            assert!(shown.contains(line), "{line}\n{shown}");
+        }
+        writer.end().await.unwrap();
+        reading.read().await.unwrap();
+        assert!(text(&registry).contains(r#"trainyard_workers{accelerator="inf1"} 0"#));
+    }
+
+    async fn queue(folder: &std::path::Path) -> Arc<dyn Queue> {
+        let url = format!("embedded:{}", folder.join("queue.db").display());
+        crate::queue::connect(&url).await.unwrap()
     }
 }
