@@ -72,7 +72,6 @@ pub fn evaluate(
 }
 
 /// Cross-entropy over the last dimension of `logits`; targets of [`IGNORED`] do not count.
-#[must_use]
 pub fn cross_entropy(logits: &Tensor, targets: &Tensor, reduction: Reduction) -> Tensor {
     let labels = logits.size().last().copied().unwrap_or(1);
     let logits = logits.to_kind(Kind::Float).reshape([-1, labels]);

@@ -96,7 +96,6 @@ impl Model {
     }
 
     /// The same for evaluation and prediction: no dropout, no gradients.
-    #[must_use]
     pub fn predict(&self, batch: &Batch) -> Tensor {
         no_grad(|| self.logits(batch, &mut Dropout::off()))
     }

@@ -149,19 +149,23 @@ impl Tokenizer {
     }
 
     fn pieces_of(&self, text: &str, encoding: &Encoding) -> Vec<Piece> {
-        let tokens = encoding.get_tokens().iter().zip(encoding.get_ids());
-        let places = encoding.get_offsets().iter().zip(encoding.get_special_tokens_mask());
-        let piece = |((token, id), (&(start, end), special)): ((&String, &u32), (&(usize, usize), &u32))| Piece {
-            word: if Some(*id) == self.unknown {
+        let (ids, offsets) = (encoding.get_ids(), encoding.get_offsets());
+        let piece = |(place, token): (usize, &String)| {
+            let (start, end) = offsets[place];
+            let word = if Some(ids[place]) == self.unknown {
                 text.chars().skip(start).take(end - start).collect()
             } else {
                 token.clone()
-            },
-            start,
-            end,
-            special: *special == 1,
+            };
+            let special = encoding.get_special_tokens_mask()[place] == 1;
+            Piece {
+                word,
+                start,
+                end,
+                special,
+            }
         };
-        tokens.zip(places).map(piece).collect()
+        encoding.get_tokens().iter().enumerate().map(piece).collect()
     }
 
     fn encode(&self, inputs: Vec<InputSequence<'_>>) -> Result<Vec<Encoding>> {

@@ -102,7 +102,6 @@ impl Pooling {
     }
 
     /// `[rows, vector]` from `[rows, tokens, hidden]`.
-    #[must_use]
     pub fn apply(&self, hidden: &Tensor, batch: &Batch) -> Tensor {
         let mask = batch.mask.to_kind(Kind::Float).unsqueeze(-1);
         let parts: Vec<Tensor> = self.modes.iter().map(|mode| mode.apply(hidden, &mask)).collect();

@@ -1,6 +1,8 @@
 //! Python as an independent judge, and small jobs for it to judge.
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
+pub(crate) mod job;
+
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
