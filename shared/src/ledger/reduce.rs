@@ -251,3 +251,6 @@ fn reopen(next: &mut State) {
 fn shortened(text: &str) -> String {
     text.chars().take(MESSAGE).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,11 +12,13 @@
 pub mod intern;
 pub mod invariants;
 pub mod objects;
+mod outside;
 pub mod port;
 pub mod program;
 pub mod replay;
 pub mod search;
 pub mod steps;
+mod workers;
 pub mod world;
 
 pub use invariants::{Invariant, Violation};

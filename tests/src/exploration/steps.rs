@@ -1,21 +1,20 @@
 //! From one state of the world to every next one.
 
+use super::Configuration;
 use super::intern::WordMap;
 use super::invariants::{Invariant, View, Violation};
-use super::objects::{Answer, Operation, Tables};
+use super::objects::{Answer, Operation};
 use super::port::{SharedTables, lock};
 use super::program::Program;
 use super::replay::{Pending, Replay};
 use super::world::{Place, Step, World, claim_of};
-use super::{Configuration, Rule};
-use bytes::Bytes;
 use shared::ledger::Status;
 use shared::store::Conflict;
 use std::sync::Arc;
 
 /// The actors of one exploration.
 pub struct Steps {
-    configuration: Configuration,
+    pub(super) configuration: Configuration,
     /// Keys, bytes, stores.
     pub tables: SharedTables,
     /// Programs.
@@ -24,7 +23,7 @@ pub struct Steps {
     pub failure: Option<Violation>,
     views: WordMap<u32, Arc<View>>,
     applied: WordMap<(u32, u32), (u32, u32)>,
-    unknown: u32,
+    pub(super) unknown: u32,
 }
 
 impl Steps {
@@ -76,300 +75,9 @@ impl Steps {
         out
     }
 
-    fn dispatch(&mut self, world: &World, job: u8, view: &View, out: &mut Vec<(Step, World)>) {
-        let at = usize::from(job);
-        let status = view.states[at].status;
-        if !world.recorded[at] {
-            let mut next = world.clone();
-            (next.recorded[at], next.to_send[at]) = (true, true);
-            out.push((Step::Record { job }, next));
-            return;
-        }
-        if world.to_send[at] {
-            let mut next = world.clone();
-            next.to_send[at] = false;
-            if let Some(dead) = next.spend(|faults| &mut faults.crash) {
-                out.push((Step::DispatcherDies { job }, dead));
-            }
-            out.push((Step::Send { job }, next.with_message(job)));
-        }
-        let cancellable = matches!(status, Status::Queued | Status::Running)
-            || (status == Status::Publishing && self.configuration.without == Some(Rule::DecidedJobsAreNotCancelled));
-        if let Some(mut next) = world.spend(|faults| &mut faults.cancel).filter(|_| cancellable) {
-            if let Some(mut late) = next.spend(|faults| &mut faults.late).filter(|_| world.late.is_none()) {
-                late.late = self.first_write(Program::Cancel { job }, world.content);
-                out.push((Step::CancelLate { job }, late));
-            }
-            next.content = self.run(Program::Cancel { job }, world.content);
-            out.push((Step::Cancel { job }, next));
-        }
-        let reopenable = matches!(status, Status::Failed | Status::Cancelled);
-        if let Some(mut next) = world.spend(|faults| &mut faults.reopen).filter(|_| reopenable) {
-            next.content = self.run(Program::Reopen { job }, world.content);
-            out.push((Step::Reopen { job }, next));
-        }
-    }
-
-    /// The queue's own doings, and the sweeper's announcements.
-    fn ring(&mut self, world: &World, job: u8, view: &View, out: &mut Vec<(Step, World)>) {
-        let at = usize::from(job);
-        let waiting = world.queue[at];
-        if let Some(next) = world.spend(|faults| &mut faults.duplicate).filter(|_| waiting == 1) {
-            out.push((Step::Duplicate { job }, next.with_message(job)));
-        }
-        if let Some(mut next) = world.spend(|faults| &mut faults.drop).filter(|_| waiting > 0) {
-            next.queue[at] -= 1;
-            out.push((Step::Lose { job }, next));
-        }
-        let forgotten = world.recorded[at] && waiting == 0 && !world.to_send[at] && !world.is_in_hand(job);
-        if forgotten && !view.states[at].status.is_terminal() {
-            out.push((Step::Announce { job }, world.clone().with_message(job)));
-        }
-    }
-
-    fn look_after(&mut self, world: &World, job: u8, view: &View, out: &mut Vec<(Step, World)>) {
-        let state = &view.states[usize::from(job)];
-        if state.status == Status::Running {
-            let next = match self.is_owned(world, job, state.token, None) {
-                true => world.spend(|faults| &mut faults.steal),
-                false => Some(world.clone()),
-            };
-            if let Some(mut next) = next {
-                next.content = self.run(Program::Expire { job }, world.content);
-                out.push((Step::Expire { job }, next));
-            }
-        }
-        if state.status.is_terminal() && world.sweeper.is_none() && view.staged[usize::from(job)] {
-            if let Some(from) = self.read(job, world.content) {
-                let node = self.replay.start(Program::Clean { job, from });
-                out.push((
-                    Step::SweepBegins { job },
-                    World {
-                        sweeper: Some(node),
-                        ..world.clone()
-                    },
-                ));
-            }
-        }
-    }
-
-    fn sweep(&mut self, world: &World, out: &mut Vec<(Step, World)>) {
-        let Some(node) = world.sweeper else { return };
-        out.push((
-            Step::SweeperStops,
-            World {
-                sweeper: None,
-                ..world.clone()
-            },
-        ));
-        if let Pending::Operation(operation) = self.replay.pending(node) {
-            let (content, answer) = self.apply(world.content, operation);
-            let node = self.replay.answer(node, answer);
-            let sweeper = matches!(self.replay.pending(node), Pending::Operation(_)).then_some(node);
-            out.push((
-                Step::Sweep,
-                World {
-                    content,
-                    sweeper,
-                    ..world.clone()
-                },
-            ));
-        }
-    }
-
-    fn deliver_late(&mut self, world: &World, out: &mut Vec<(Step, World)>) {
-        let Some(operation) = world.late else { return };
-        let (content, _) = self.apply(world.content, operation);
-        if content != world.content {
-            out.push((
-                Step::LateArrives,
-                World {
-                    content,
-                    late: None,
-                    ..world.clone()
-                },
-            ));
-        }
-        out.push((
-            Step::LateIsLost,
-            World {
-                late: None,
-                ..world.clone()
-            },
-        ));
-    }
-
-    fn kill(&mut self, world: &World, worker: u8, out: &mut Vec<(Step, World)>) {
-        if world.workers[usize::from(worker)] == Place::Idle {
-            return;
-        }
-        if let Some(next) = world.spend(|faults| &mut faults.crash) {
-            out.push((Step::Killed { worker }, self.without_worker(next, worker)));
-        }
-    }
-
-    /// The world after a worker's death: nobody is left who would recognise its writes.
-    fn without_worker(&mut self, mut world: World, worker: u8) -> World {
-        let mut tables = lock(&self.tables);
-        let mut rows = tables.contents.get(world.content).clone();
-        for row in &mut rows {
-            row.1 = anonymous(&mut tables, row.1, worker);
-        }
-        world.content = tables.contents.id(rows);
-        world.late = world.late.map(|late| {
-            let operation = match tables.operations.get(late).clone() {
-                Operation::PutNew(key, bytes) => Operation::PutNew(key, anonymous(&mut tables, bytes, worker)),
-                Operation::Replace(key, etag, bytes) => {
-                    Operation::Replace(key, etag, anonymous(&mut tables, bytes, worker))
-                }
-                other => other,
-            };
-            tables.operations.id(operation)
-        });
-        drop(tables);
-        world.with_message_back(worker)
-    }
-
-    fn work(&mut self, world: &World, worker: u8, view: &View, out: &mut Vec<(Step, World)>) {
-        match world.workers[usize::from(worker)] {
-            Place::Idle => self.receive(world, worker, out),
-            Place::Refused { job, snapshot } => self.retreat(world, worker, job, snapshot, out),
-            Place::Training { job, claim } => self.train(world, worker, job, claim, out),
-            Place::Inside { job, node } => {
-                self.operate(world, worker, job, node, out);
-                self.renew(world, worker, job, node, view, out);
-            }
-            Place::Done { .. } => {
-                if let Some(next) = world.spend(|faults| &mut faults.lost) {
-                    out.push((Step::AcknowledgeLost { worker }, next.with_message_back(worker)));
-                }
-                out.push((
-                    Step::Acknowledge { worker },
-                    world.clone().with_worker(worker, Place::Idle),
-                ));
-            }
-        }
-    }
-
-    fn receive(&mut self, world: &World, worker: u8, out: &mut Vec<(Step, World)>) {
-        for job in 0..self.configuration.jobs {
-            if world.queue[usize::from(job)] > 0 {
-                let mut next = world.clone();
-                next.queue[usize::from(job)] -= 1;
-                let node = self.replay.start(Program::Look { job });
-                out.push((Step::Receive { worker, job }, self.enter(next, worker, job, node)));
-            }
-        }
-    }
-
-    /// Another owns the job, as far as this worker has read.
-    fn retreat(&mut self, world: &World, worker: u8, job: u8, snapshot: u32, out: &mut Vec<(Step, World)>) {
-        let token = self.replay.snapshot(snapshot).state.token;
-        let alive = self.is_owned(world, job, token, Some(worker));
-        let taker = if alive {
-            world.spend(|faults| &mut faults.steal)
-        } else {
-            Some(world.clone())
-        };
-        if alive {
-            out.push((Step::GiveBack { worker }, world.clone().with_message_back(worker)));
-        }
-        if let Some(next) = taker {
-            let node = self.replay.start(Program::Claim {
-                slot: worker,
-                job,
-                from: snapshot,
-            });
-            out.push((Step::TakeOver { worker }, self.enter(next, worker, job, node)));
-        }
-    }
-
-    fn train(&mut self, world: &World, worker: u8, job: u8, claim: u32, out: &mut Vec<(Step, World)>) {
-        if self.configuration.killer {
-            out.push((
-                Step::TrainingKills { worker },
-                self.without_worker(world.clone(), worker),
-            ));
-            return;
-        }
-        let node = self.replay.start(Program::Stage {
-            slot: worker,
-            job,
-            claim,
-        });
-        out.push((Step::Train { worker }, self.enter(world.clone(), worker, job, node)));
-        if let Some(next) = world.spend(|faults| &mut faults.error) {
-            let fail = self.replay.start(Program::Fail {
-                slot: worker,
-                job,
-                claim,
-            });
-            out.push((
-                Step::TrainingFails { worker },
-                self.enter(next.clone(), worker, job, fail),
-            ));
-            let retry = self.replay.start(Program::Retry {
-                slot: worker,
-                job,
-                claim,
-            });
-            out.push((Step::TrainingIsRetried { worker }, self.enter(next, worker, job, retry)));
-        }
-    }
-
-    fn operate(&mut self, world: &World, worker: u8, job: u8, node: u32, out: &mut Vec<(Step, World)>) {
-        let Pending::Operation(operation) = self.replay.pending(node) else {
-            return;
-        };
-        let (content, answer) = self.apply(world.content, operation);
-        let is_write = lock(&self.tables).operations.get(operation).is_conditional_write();
-        let done = World {
-            content,
-            ..world.clone()
-        };
-        if let Some(lost) = done
-            .spend(|faults| &mut faults.lost)
-            .filter(|_| is_write && content != world.content)
-        {
-            out.push((
-                Step::OperateAnswerLost { worker },
-                self.proceed(lost, worker, job, node, self.unknown),
-            ));
-        }
-        if let Some(mut late) = world
-            .spend(|faults| &mut faults.late)
-            .filter(|_| is_write && world.late.is_none())
-        {
-            late.late = Some(operation);
-            out.push((
-                Step::OperateLate { worker },
-                self.proceed(late, worker, job, node, self.unknown),
-            ));
-        }
-        out.push((Step::Operate { worker }, self.proceed(done, worker, job, node, answer)));
-    }
-
-    fn renew(&mut self, world: &World, worker: u8, job: u8, node: u32, view: &View, out: &mut Vec<(Step, World)>) {
-        let state = &view.states[usize::from(job)];
-        let at_work = matches!(state.status, Status::Running | Status::Publishing);
-        let claim = claim_of(self.replay.program(node));
-        if !at_work || claim.map(|claim| self.replay.snapshot(claim).state.token) != Some(state.token) {
-            return;
-        }
-        if let Some(mut next) = world.spend(|faults| &mut faults.renew) {
-            next.content = self.run(Program::Renew { job }, world.content);
-            out.push((Step::Renew { worker }, next));
-        }
-    }
-
-    fn proceed(&mut self, world: World, worker: u8, job: u8, node: u32, answer: u32) -> World {
-        let node = self.replay.answer(node, answer);
-        self.enter(world, worker, job, node)
-    }
-
     /// Puts a worker where its program has brought it: to the next operation, or by the table of what to do with a
     /// state to the next program.
-    fn enter(&mut self, world: World, worker: u8, job: u8, mut node: u32) -> World {
+    pub(super) fn enter(&mut self, world: World, worker: u8, job: u8, mut node: u32) -> World {
         loop {
             let program = self.replay.program(node);
             let next = match self.replay.pending(node) {
@@ -441,7 +149,7 @@ impl Steps {
     }
 
     /// Whether a living worker (but `except`) works under this token.
-    fn is_owned(&self, world: &World, job: u8, token: u64, except: Option<u8>) -> bool {
+    pub(super) fn is_owned(&self, world: &World, job: u8, token: u64, except: Option<u8>) -> bool {
         let holds = |place: &Place| {
             let claim = match *place {
                 Place::Training { job: of, claim } if of == job => Some(claim),
@@ -458,7 +166,7 @@ impl Steps {
     }
 
     /// Runs a program without interruption; the store after it.
-    fn run(&mut self, program: Program, mut content: u32) -> u32 {
+    pub(super) fn run(&mut self, program: Program, mut content: u32) -> u32 {
         let mut node = self.replay.start(program);
         while let Pending::Operation(operation) = self.replay.pending(node) {
             let (after, answer) = self.apply(content, operation);
@@ -476,7 +184,7 @@ impl Steps {
     }
 
     /// The first write of a program, before which it only reads.
-    fn first_write(&mut self, program: Program, content: u32) -> Option<u32> {
+    pub(super) fn first_write(&mut self, program: Program, content: u32) -> Option<u32> {
         let mut node = self.replay.start(program);
         while let Pending::Operation(operation) = self.replay.pending(node) {
             if lock(&self.tables).operations.get(operation).is_conditional_write() {
@@ -489,7 +197,7 @@ impl Steps {
     }
 
     /// The number of a job's state as a snapshot.
-    fn read(&mut self, job: u8, content: u32) -> Option<u32> {
+    pub(super) fn read(&mut self, job: u8, content: u32) -> Option<u32> {
         let mut node = self.replay.start(Program::Look { job });
         while let Pending::Operation(operation) = self.replay.pending(node) {
             let (_, answer) = self.apply(content, operation);
@@ -501,30 +209,11 @@ impl Steps {
         }
     }
 
-    fn apply(&mut self, content: u32, operation: u32) -> (u32, u32) {
+    pub(super) fn apply(&mut self, content: u32, operation: u32) -> (u32, u32) {
         let tables = &self.tables;
         *self
             .applied
             .entry((content, operation))
             .or_insert_with(|| lock(tables).apply(content, operation))
     }
-}
-
-/// Bytes of a state without the name of a writer who is gone.
-fn anonymous(tables: &mut Tables, bytes: u32, worker: u8) -> u32 {
-    let text = tables.bytes.get(bytes);
-    let mark = format!("\"write_id\":\"w{worker}@");
-    let Some(start) = find(text, mark.as_bytes()) else {
-        return bytes;
-    };
-    let value = start + "\"write_id\":\"".len();
-    let Some(length) = text[value..].iter().position(|byte| *byte == b'"') else {
-        return bytes;
-    };
-    let anonymous = [&text[..value], b"gone", &text[value + length..]].concat();
-    tables.bytes.id(Bytes::from(anonymous))
-}
-
-fn find(text: &[u8], part: &[u8]) -> Option<usize> {
-    text.windows(part.len()).position(|window| window == part)
 }
