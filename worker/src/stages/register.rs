@@ -116,9 +116,11 @@ fn test_files(work: &Work<'_>, trained: &[Trained]) -> Result<Vec<LocalFile>, Fa
         ("inference_params", content.inference_params()),
         ("predictions", content.predictions(|name| predictions.remove(name))),
     ];
+    let folder = work.folder.file("test_files");
+    std::fs::create_dir_all(&folder).map_err(|error| failure::file("the test files", &error))?;
     let mut written = Vec::new();
     for (name, value) in files {
-        let source = work.folder.file(name);
+        let source = folder.join(name);
         std::fs::write(&source, indented(&value)?).map_err(|error| failure::file(name, &error))?;
         written.push(LocalFile {
             path: format!("model/test_files/{name}"),
