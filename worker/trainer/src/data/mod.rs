@@ -81,7 +81,7 @@ pub fn read(
     }
     let dataset = rows.finish()?;
     Ok(match max_rows {
-        Some(limit) if limit == 0 => return Err(DataError::Empty { file: file() }),
+        Some(0) => return Err(DataError::Empty { file: file() }),
         Some(limit) => sample::first_rows(dataset, usize::try_from(limit).unwrap_or(usize::MAX)),
         None => dataset,
     })

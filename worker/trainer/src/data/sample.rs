@@ -13,7 +13,10 @@ pub(super) fn first_rows(dataset: Dataset, limit: usize) -> Dataset {
         dataset
             .labels_of(row)
             .iter()
-            .fold(false, |brings, label| seen.insert(label) || brings)
+            // Counts to the end: every label of the row is seen from here on.
+            .filter(|label| seen.insert(*label))
+            .count()
+            > 0
     });
     let mut chosen: Vec<usize> = bringing.into_iter().chain(others).take(limit).collect();
     chosen.sort_unstable();

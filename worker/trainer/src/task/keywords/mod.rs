@@ -16,20 +16,19 @@ use trainer_protocol::KeywordOptions;
 /// A keyword and its cosine similarity to the document, rounded to 4 digits.
 pub type Keyword = (String, f64);
 
+/// Turns texts into vectors of one length, one each, in order.
+pub type Embed<'a> = dyn FnMut(&[String]) -> Result<Vec<Vec<f32>>> + 'a;
+
 /// The keywords of each document, best first: what `KeyBERT(model).extract_keywords(documents, …)` of KeyBERT 0.9 gives
 /// for a list of documents. A document without candidates has none.
 ///
-/// `embed` turns texts into vectors of one length, one each, in order. It is called once with the documents and once
+/// `embed` is called once with the documents and once
 /// with the candidates of all documents, each distinct one once. Equal similarities are ordered by candidate, last code
 /// points first (numpy leaves that open); with `use_mmr`, first code points first.
 ///
 /// # Errors
 /// Options out of range, what `embed` reports, and embeddings that do not fit together.
-pub fn extract(
-    documents: &[String],
-    options: &KeywordOptions,
-    embed: &mut dyn FnMut(&[String]) -> Result<Vec<Vec<f32>>>,
-) -> Result<Vec<Vec<Keyword>>> {
+pub fn extract(documents: &[String], options: &KeywordOptions, embed: &mut Embed<'_>) -> Result<Vec<Vec<Keyword>>> {
     ensure!(options.top_n > 0, "top_n is 0, expected at least 1");
     ensure!(
         (0.0..=1.0).contains(&options.diversity),
@@ -62,7 +61,7 @@ pub fn extract(
 }
 
 /// Embeddings of `texts`, scaled to length 1.
-fn units(embed: &mut dyn FnMut(&[String]) -> Result<Vec<Vec<f32>>>, texts: &[String]) -> Result<Vec<Unit>> {
+fn units(embed: &mut Embed<'_>, texts: &[String]) -> Result<Vec<Unit>> {
     let vectors = embed(texts)?;
     ensure!(
         vectors.len() == texts.len(),
