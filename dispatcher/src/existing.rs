@@ -35,7 +35,7 @@ pub(crate) enum Requeue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cancel {
     /// It ends now; an owner stops at its next renewal.
-    Cancel,
+    End,
     /// Its bytes are decided: it will be registered.
     TooLate,
     /// It was cancelled before.
@@ -75,7 +75,7 @@ pub(crate) fn requeue(status: Status) -> Requeue {
 #[must_use]
 pub(crate) fn cancel(status: Status) -> Cancel {
     match status {
-        Status::Queued | Status::Running => Cancel::Cancel,
+        Status::Queued | Status::Running => Cancel::End,
         Status::Publishing => Cancel::TooLate,
         Status::Cancelled => Cancel::Already,
         Status::Registered | Status::Completed | Status::Failed => Cancel::Refuse,
@@ -137,8 +137,8 @@ mod tests {
     #[test]
     fn cancelling_is_refused_from_the_decision_on() {
         let table = [
-            (Status::Queued, Cancel::Cancel),
-            (Status::Running, Cancel::Cancel),
+            (Status::Queued, Cancel::End),
+            (Status::Running, Cancel::End),
             (Status::Publishing, Cancel::TooLate),
             (Status::Registered, Cancel::Refuse),
             (Status::Completed, Cancel::Refuse),

@@ -32,7 +32,7 @@ pub(crate) async fn execute(site: &Site, args: Args) -> Result<ExitCode, Failure
     let state = loop {
         let snapshot = yard.ledger.read(&args.job).await?;
         match existing::cancel(snapshot.state.status) {
-            Cancel::Cancel => {
+            Cancel::End => {
                 let event = Event::Cancel {
                     reason: args.reason.clone(),
                 };

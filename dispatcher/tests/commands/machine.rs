@@ -8,43 +8,43 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// The commit of the model in the cache.
-pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// The machine; its folder is removed with it.
-pub struct Machine(TempDir);
+pub(crate) struct Machine(TempDir);
 
 /// What a process that ended had said.
 #[derive(Debug)]
-pub struct Done {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Done {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Done {
-    pub fn last_line(&self) -> String {
+    pub(crate) fn last_line(&self) -> String {
         self.stdout.lines().last().unwrap_or_default().to_owned()
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 impl Machine {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let machine = Self(tempfile::tempdir().unwrap());
         machine.write_model();
         machine.write_project("sentiment", &[]);
         machine
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// `config/<name>/dev.env`, with `changes` to it; an empty value removes a variable.
-    pub fn write_project(&self, name: &str, changes: &[(&str, &str)]) -> PathBuf {
+    pub(crate) fn write_project(&self, name: &str, changes: &[(&str, &str)]) -> PathBuf {
         let folder = self.path().join("config").join(name);
         fs::create_dir_all(folder.join("data")).unwrap();
         fs::write(
@@ -91,7 +91,7 @@ impl Machine {
         }
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dispatcher"));
         command
             .args(arguments)
@@ -106,11 +106,11 @@ impl Machine {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Done {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Done {
         Self::done(self.command(arguments).output().unwrap())
     }
 
-    pub fn done(output: Output) -> Done {
+    pub(crate) fn done(output: Output) -> Done {
         Done {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -119,32 +119,32 @@ impl Machine {
     }
 
     /// Publishes the project `sentiment`; the job's id.
-    pub fn publish(&self) -> String {
+    pub(crate) fn publish(&self) -> String {
         let done = self.run(&["publish", "--project", "sentiment", "--tag", "t1"]);
         assert_eq!(done.code, 0, "{done:?}");
         done.last_line()
     }
 
-    pub fn status(&self, id: &str) -> serde_json::Value {
+    pub(crate) fn status(&self, id: &str) -> serde_json::Value {
         let done = self.run(&["status", id, "--output", "json"]);
         assert_eq!(done.code, 0, "{done:?}");
         done.json()
     }
 
     /// Messages that can be received now.
-    pub async fn ready_messages(&self) -> u64 {
+    pub(crate) async fn ready_messages(&self) -> u64 {
         let url = format!("embedded:{}", self.path().join("queue.db").display());
         let queue = shared::queue::connect(&url).await.unwrap();
         queue.depth(shared::job::Accelerator::Cpu).await.unwrap().ready
     }
 
-    pub async fn ledger(&self) -> Ledger {
+    pub(crate) async fn ledger(&self) -> Ledger {
         let url = format!("file:{}", self.path().join("store").display());
         Ledger::new(shared::store::connect(&url).await.unwrap())
     }
 
     /// Lets events happen to a job.
-    pub async fn happen(&self, id: &str, events: &[Event]) {
+    pub(crate) async fn happen(&self, id: &str, events: &[Event]) {
         let ledger = self.ledger().await;
         let id: JobId = id.parse().unwrap();
         for event in events {
@@ -155,7 +155,7 @@ impl Machine {
     }
 
     /// Brings a queued job into a state.
-    pub async fn bring(&self, id: &str, status: Status, cause: Option<FailureCause>) {
+    pub(crate) async fn bring(&self, id: &str, status: Status, cause: Option<FailureCause>) {
         let mut events = vec![Event::Claim(Claimant {
             worker: "w1".into(),
             host: "h1".into(),
