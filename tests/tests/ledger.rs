@@ -1,0 +1,446 @@
+//! Ledger, checkpoints, publication and sweeper over a directory store and the embedded queue.
+
+use shared::job::{Accelerator, Job, JobId};
+use shared::ledger::{
+    Applied, Claim, ClaimError, Claimant, Claimed, Clock, Created, Event, Ledger, LedgerError, Moment, Snapshot,
+    Status, checkpoint,
+};
+use shared::publication::{CardFacts, Destination, LocalFile, PublicationError, roll_forward, stage};
+use shared::queue::Queue;
+use shared::store::Key;
+use shared::sweeper::Sweeper;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A clock that a test moves.
+#[derive(Debug, Default)]
+struct HandClock {
+    seconds: AtomicU64,
+    writes: AtomicU32,
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> Moment {
+        Moment(Duration::from_secs(self.seconds.load(Ordering::SeqCst)))
+    }
+
+    fn written_at(&self) -> String {
+        "2026-01-01T00:00:00Z".into()
+    }
+
+    fn write_id(&self) -> String {
+        self.writes.fetch_add(1, Ordering::SeqCst).to_string()
+    }
+}
+
+struct Yard {
+    folder: tempfile::TempDir,
+    clock: Arc<HandClock>,
+    ledger: Ledger,
+    job: Job,
+    id: JobId,
+}
+
+impl Yard {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let url = format!("file:{}", folder.path().join("store").display());
+        let store = shared::store::connect(&url).await.expect("a store");
+        let clock = Arc::new(HandClock::default());
+        let ledger = Ledger::new(store).with_clock(clock.clone());
+        let job = Job::from_slice(include_bytes!("../../shared/tests/golden/job-v1-sentiment.json")).expect("a job");
+        assert_eq!(ledger.create(&job).await.expect("recorded"), Created::New);
+        let id = job.id();
+        Self {
+            folder,
+            clock,
+            ledger,
+            job,
+            id,
+        }
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.clock.seconds.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.path().join("local").join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(&path, content).expect("a file");
+        path
+    }
+
+    async fn read(&self) -> Snapshot {
+        self.ledger.read(&self.id).await.expect("a state")
+    }
+
+    async fn claim(&self) -> Claim {
+        let from = self.read().await;
+        match self
+            .ledger
+            .claim(&self.id, &from, claimant(), None)
+            .await
+            .expect("an answer")
+        {
+            Claimed::Won(claim) => claim,
+            other => panic!("not claimed: {other:?}"),
+        }
+    }
+
+    fn files(&self) -> Vec<LocalFile> {
+        let file = |path: &str, name, content| LocalFile {
+            path: path.into(),
+            source: self.file(name, content),
+        };
+        vec![
+            file("model/model_artifacts/config.json", "config.json", "{}"),
+            file("data/train/{version}.parquet", "train.parquet", "rows"),
+        ]
+    }
+
+    async fn get(&self, key: &str) -> Option<String> {
+        let object = self
+            .ledger
+            .store()
+            .get(&Key::new(key).expect("a key"))
+            .await
+            .expect("an answer");
+        object.map(|object| String::from_utf8(object.bytes.to_vec()).expect("text"))
+    }
+}
+
+fn claimant() -> Claimant {
+    Claimant {
+        worker: "w-1".into(),
+        host: "h".into(),
+        lease_s: 30,
+    }
+}
+
+fn facts() -> CardFacts {
+    CardFacts {
+        build_tag: "built".into(),
+        worker_version: "1".into(),
+        pipelines: BTreeMap::new(),
+    }
+}
+
+#[tokio::test]
+async fn publishing_the_same_content_again_finds_the_job_and_keeps_its_first_lineage() {
+    let yard = Yard::new().await;
+    let mut again = yard.job.clone();
+    again.lineage.dispatcher = "another".into();
+    assert_eq!(yard.ledger.create(&again).await.expect("found"), Created::Existing);
+    assert_eq!(yard.ledger.job(&yard.id).await.expect("read"), Some(yard.job.clone()));
+    assert_eq!(yard.ledger.jobs().await.expect("listed"), [yard.id.clone()]);
+}
+
+#[tokio::test]
+async fn a_state_of_a_newer_schema_is_said_to_be_newer_whatever_else_is_in_it() {
+    let yard = Yard::new().await;
+    let key = Key::new(format!("trainyard/jobs/{}/state.json", yard.id)).expect("a key");
+    let body = r#"{"schema": 999, "tomorrow": true}"#;
+    yard.ledger.store().put_new(&key, body.into()).await.expect("written");
+    let error = yard.ledger.read(&yard.id).await.expect_err("it is newer");
+    assert!(matches!(error, LedgerError::Newer { found: 999, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn of_two_claims_from_one_state_one_wins() {
+    let yard = Yard::new().await;
+    let from = yard.read().await;
+    let event = Event::Claim(claimant());
+    let both = futures::future::join_all((0..2).map(|_| yard.ledger.apply(&yard.id, &from, &event)));
+    let won = both
+        .await
+        .into_iter()
+        .filter(|it| matches!(it, Ok(Applied::Won(_))))
+        .count();
+    assert_eq!(won, 1);
+    assert_eq!(yard.read().await.state.token, 1);
+}
+
+#[tokio::test]
+async fn an_owner_goes_on_after_another_handle_wrote_and_is_fenced_by_a_cancel() {
+    let yard = Yard::new().await;
+    let fenced = Arc::new(Mutex::new(0));
+    let count = fenced.clone();
+    let hook = Arc::new(move |_: &Snapshot| *count.lock().expect("a counter") += 1);
+    let won = yard.claim().await.snapshot().await;
+    let claim = Claim::new(yard.ledger.clone(), yard.id.clone(), won.clone(), Some(hook));
+    yard.ledger
+        .apply(&yard.id, &won, &Event::Renew)
+        .await
+        .expect("a write beside the handle");
+    claim
+        .write(Event::Stage("train".into()))
+        .await
+        .expect("the etag is adopted");
+    let cancel = Event::Cancel {
+        reason: "by hand".into(),
+    };
+    yard.ledger
+        .apply(&yard.id, &yard.read().await, &cancel)
+        .await
+        .expect("cancelled");
+    let error = claim.write(Event::Renew).await.expect_err("fenced");
+    assert!(matches!(error, ClaimError::Fenced(now) if now.state.status == Status::Cancelled));
+    assert_eq!(*fenced.lock().expect("a counter"), 1);
+}
+
+#[tokio::test]
+async fn an_owner_may_go_on_for_nine_tenths_of_its_lease() {
+    let yard = Yard::new().await;
+    let claim = yard.claim().await;
+    assert_eq!(claim.time_left(), Duration::from_secs(27));
+    yard.pass(20);
+    assert_eq!(claim.time_left(), Duration::from_secs(7));
+    claim.write(Event::Renew).await.expect("renewed");
+    assert_eq!(claim.time_left(), Duration::from_secs(27));
+    yard.pass(30);
+    assert_eq!(claim.time_left(), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_registered_version_is_whole_and_a_second_publisher_finds_it() {
+    let yard = Yard::new().await;
+    let claim = yard.claim().await;
+    let decision = stage(&claim, &yard.job, yard.files(), &facts()).await.expect("staged");
+    let place = format!(
+        "{}/",
+        Destination::new(&yard.job.content.target).expect("a place").versions()
+    );
+    let invisible = yard
+        .ledger
+        .store()
+        .list(&Key::new(place.trim_end_matches('/')).expect("a key"))
+        .await;
+    assert!(
+        invisible.expect("listed").is_empty(),
+        "nothing is visible before the decision"
+    );
+    let decided = claim.write(Event::Decide(decision.clone())).await.expect("decided");
+    let first = roll_forward(&yard.ledger, &yard.id, &yard.job, &decided)
+        .await
+        .expect("registered");
+    let second = roll_forward(&yard.ledger, &yard.id, &yard.job, &decided)
+        .await
+        .expect("found");
+    assert_eq!(
+        (first.version, first.won, second.version, second.won),
+        (1, true, 1, false)
+    );
+    let name = format!("{}-1", yard.job.content.target.model);
+    let card = yard
+        .get(&format!("{place}{name}/model/model_card"))
+        .await
+        .expect("a card");
+    let card: serde_json::Value = serde_json::from_str(&card).expect("JSON");
+    assert_eq!(card["version"], name.as_str());
+    assert_eq!(card["manifest_sha256"], decision.manifest_sha256.as_str());
+    assert_eq!(card["training_data"][0], format!("data/train/{name}.parquet"));
+    assert_eq!(
+        card["github_action_context"].as_object().map(serde_json::Map::len),
+        Some(15)
+    );
+    assert_eq!(card["model_params"]["huggingface_pipeline_task"], "sentiment-analysis");
+    assert_eq!(
+        yard.get(&format!("{place}{name}/data/train/{name}.parquet"))
+            .await
+            .as_deref(),
+        Some("rows")
+    );
+    assert_eq!(yard.read().await.state.version, Some(1));
+}
+
+#[tokio::test]
+async fn a_number_of_a_folder_that_was_there_before_is_not_taken() {
+    let yard = Yard::new().await;
+    let destination = Destination::new(&yard.job.content.target).expect("a place");
+    let old = destination.file(54, "model/model_card").expect("a key");
+    yard.ledger.store().put_new(&old, "{}".into()).await.expect("written");
+    let claim = yard.claim().await;
+    let decision = stage(&claim, &yard.job, yard.files(), &facts()).await.expect("staged");
+    let decided = claim.write(Event::Decide(decision)).await.expect("decided");
+    let published = roll_forward(&yard.ledger, &yard.id, &yard.job, &decided)
+        .await
+        .expect("registered");
+    assert_eq!(published.version, 55);
+}
+
+#[tokio::test]
+async fn paths_that_leave_the_version_or_shadow_the_card_are_refused() {
+    let yard = Yard::new().await;
+    let claim = yard.claim().await;
+    for path in [
+        "../other/config.json",
+        "/etc/passwd",
+        "model/model_card",
+        "model/manifest",
+        "a//b",
+    ] {
+        let files = vec![LocalFile {
+            path: path.into(),
+            source: yard.file("x", "x"),
+        }];
+        let error = stage(&claim, &yard.job, files, &facts()).await.expect_err(path);
+        assert!(matches!(error, PublicationError::Path { .. }), "{path}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn foreign_bytes_at_a_key_of_the_version_are_never_overwritten() {
+    let yard = Yard::new().await;
+    let claim = yard.claim().await;
+    let decision = stage(&claim, &yard.job, yard.files(), &facts()).await.expect("staged");
+    let decided = claim.write(Event::Decide(decision)).await.expect("decided");
+    let destination = Destination::new(&yard.job.content.target).expect("a place");
+    let key = destination.file(1, "model/model_artifacts/config.json").expect("a key");
+    yard.ledger
+        .store()
+        .put_new(&key, "foreign".into())
+        .await
+        .expect("written");
+    let error = roll_forward(&yard.ledger, &yard.id, &yard.job, &decided)
+        .await
+        .expect_err("refused");
+    assert!(
+        matches!(error, PublicationError::Ledger(LedgerError::Different { .. })),
+        "{error}"
+    );
+    assert_eq!(yard.get(key.as_str()).await.as_deref(), Some("foreign"));
+    assert_eq!(yard.read().await.state.status, Status::Publishing);
+}
+
+fn write_checkpoint(yard: &Yard, step: u64) -> PathBuf {
+    yard.file(&format!("step-{step}/weights.bin"), &format!("weights at {step}"));
+    yard.file(&format!("step-{step}/more/cursor.json"), "{}");
+    yard.folder.path().join("local").join(format!("step-{step}"))
+}
+
+fn restored(into: &Path) -> String {
+    std::fs::read_to_string(into.join("weights.bin")).expect("restored")
+}
+
+#[tokio::test]
+async fn the_newest_whole_checkpoint_is_restored_and_older_ones_go() {
+    let yard = Yard::new().await;
+    let claim = yard.claim().await;
+    for step in [10, 20, 30] {
+        assert!(
+            checkpoint::save(&claim, "main", step, &write_checkpoint(&yard, step))
+                .await
+                .expect("saved")
+        );
+    }
+    assert!(
+        !checkpoint::save(&claim, "main", 30, &write_checkpoint(&yard, 30))
+            .await
+            .expect("skipped")
+    );
+    let below = format!("trainyard/jobs/{}/checkpoints/1/main", yard.id);
+    let names = yard
+        .ledger
+        .store()
+        .list_names(&Key::new(&below).expect("a key"))
+        .await
+        .expect("listed");
+    assert_eq!(names, ["20", "30"]);
+
+    let state = yard.read().await.state;
+    let into = yard.folder.path().join("one");
+    let step = checkpoint::restore(&yard.ledger, &yard.id, &state, "main", &into)
+        .await
+        .expect("restored");
+    assert_eq!((step, restored(&into).as_str()), (Some(30), "weights at 30"));
+
+    let manifest = Key::new(format!("{below}/30/manifest")).expect("a key");
+    yard.ledger.store().delete(&manifest).await.expect("damaged");
+    let into = yard.folder.path().join("two");
+    let step = checkpoint::restore(&yard.ledger, &yard.id, &state, "main", &into)
+        .await
+        .expect("restored");
+    assert_eq!((step, restored(&into).as_str()), (Some(20), "weights at 20"));
+    let none = checkpoint::restore(
+        &yard.ledger,
+        &yard.id,
+        &state,
+        "other",
+        &yard.folder.path().join("three"),
+    )
+    .await;
+    assert_eq!(none.expect("an answer"), None);
+}
+
+async fn queue(yard: &Yard) -> Arc<dyn Queue> {
+    let url = format!("embedded:{}", yard.folder.path().join("queue.db").display());
+    shared::queue::connect(&url).await.expect("a queue")
+}
+
+#[tokio::test]
+async fn a_sweeper_announces_a_job_without_message_at_once_and_expires_a_silent_owner() {
+    let yard = Yard::new().await;
+    let queue = queue(&yard).await;
+    let accelerator: Accelerator = yard.job.content.accelerator;
+    let mut sweeper = Sweeper::new(yard.ledger.clone(), queue.clone());
+    assert_eq!(sweeper.sweep().await.expect("swept").announced, 1);
+    assert_eq!(sweeper.sweep().await.expect("swept").announced, 0, "its message waits");
+    let delivery = queue
+        .receive(accelerator, Duration::ZERO)
+        .await
+        .expect("an answer")
+        .expect("a message");
+    assert_eq!(delivery.message().expect("a message").job, yard.id);
+    let claim = yard.claim().await;
+
+    sweeper.sweep().await.expect("swept");
+    yard.pass(29);
+    claim.write(Event::Renew).await.expect("renewed");
+    yard.pass(29);
+    assert_eq!(sweeper.sweep().await.expect("swept").expired, 0, "the owner has spoken");
+    yard.pass(30);
+    let swept = sweeper.sweep().await.expect("swept");
+    assert_eq!((swept.expired, swept.announced), (1, 1));
+    let now = yard.read().await.state;
+    assert_eq!((now.status, now.claims_lost), (Status::Queued, 1));
+    assert!(matches!(claim.write(Event::Renew).await, Err(ClaimError::Fenced(_))));
+}
+
+#[tokio::test]
+async fn a_sweeper_deletes_what_was_staged_only_when_its_epoch_is_over() {
+    let yard = Yard::new().await;
+    let claim = yard.claim().await;
+    stage(&claim, &yard.job, yard.files(), &facts()).await.expect("staged");
+    let mut sweeper = Sweeper::new(yard.ledger.clone(), queue(&yard).await);
+    assert_eq!(
+        sweeper.sweep().await.expect("swept").deleted,
+        0,
+        "the attempt may need it"
+    );
+    let cancel = Event::Cancel {
+        reason: "by hand".into(),
+    };
+    yard.ledger
+        .apply(&yard.id, &yard.read().await, &cancel)
+        .await
+        .expect("cancelled");
+    assert_eq!(
+        sweeper.sweep().await.expect("swept").deleted,
+        4,
+        "two files, manifest and card"
+    );
+    yard.ledger
+        .apply(&yard.id, &yard.read().await, &Event::Reopen)
+        .await
+        .expect("re-opened");
+    let again = yard.claim().await;
+    assert_eq!(again.epoch(), 1);
+    stage(&again, &yard.job, yard.files(), &facts())
+        .await
+        .expect("staged anew");
+    assert_eq!(sweeper.sweep().await.expect("swept").deleted, 0, "another epoch's");
+}
