@@ -1,6 +1,6 @@
 //! Bars: one for every stage of every job, with rate and time left; ended stages stay above.
 
-use super::activity;
+use super::{activity, measured};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use shared::job::{Job, JobId};
 use shared::ledger::State;
@@ -21,20 +21,25 @@ pub(crate) struct Bars {
 struct Current {
     activity: String,
     token: u64,
+    /// A bar; otherwise a spinner.
+    measured: bool,
     bar: ProgressBar,
 }
 
 impl Bars {
     pub(super) fn show(&mut self, job: &Job, state: &State, id: &JobId) {
         let activity = activity(state);
-        let same = |current: &Current| current.activity == activity && current.token == state.token;
+        let same = |current: &Current| {
+            current.activity == activity
+                && current.token == state.token
+                && current.measured == measured(state).is_some()
+        };
         if !self.current.get(id).is_some_and(same) {
             self.begin(job, state, id, activity);
         }
         let Some(current) = self.current.get(id) else { return };
-        let progress = state.progress.as_ref().filter(|progress| progress.of > 0);
-        match progress {
-            Some(progress) if !state.status.is_terminal() => {
+        match measured(state) {
+            Some(progress) => {
                 current.bar.set_length(progress.of);
                 current.bar.set_position(progress.step);
                 let loss = progress.loss.map(|loss| format!("loss {loss:.4} "));
@@ -43,7 +48,7 @@ impl Bars {
                     .bar
                     .set_message(format!("{}{}", loss.unwrap_or_default(), rate.unwrap_or_default()));
             }
-            _ if state.status.is_terminal() => {
+            None if state.status.is_terminal() => {
                 let version = state.version.map(|n| format!("{}-{n}", job.content.target.model));
                 let message = version.or_else(|| state.cause.clone()).unwrap_or_default();
                 // A cause may have many lines; the table after the bars has all of it.
@@ -51,7 +56,7 @@ impl Bars {
                     .bar
                     .finish_with_message(message.lines().next().unwrap_or_default().to_owned());
             }
-            _ => {}
+            None => {}
         }
     }
 
@@ -63,7 +68,7 @@ impl Bars {
             }
             before.bar.finish();
         }
-        let measured = state.progress.as_ref().is_some_and(|p| p.of > 0) && !state.status.is_terminal();
+        let measured = measured(state).is_some();
         let bar = self.all.add(if measured {
             ProgressBar::new(0)
         } else {
@@ -75,7 +80,15 @@ impl Bars {
             bar.enable_steady_tick(TICK);
         }
         let token = state.token;
-        self.current.insert(id.clone(), Current { activity, token, bar });
+        self.current.insert(
+            id.clone(),
+            Current {
+                activity,
+                measured,
+                token,
+                bar,
+            },
+        );
     }
 
     pub(super) fn note(&mut self, text: &str) {

@@ -1,6 +1,6 @@
 //! Plain lines: one for every change of status, stage or phase, and one for every tenth of a phase.
 
-use super::activity;
+use super::{activity, measured};
 use shared::job::{Job, JobId};
 use shared::ledger::{Progress, State, Status};
 use std::collections::HashMap;
@@ -21,10 +21,7 @@ struct Said {
 impl Lines {
     /// The line to print, if there is anything new.
     pub(super) fn changed(&mut self, job: &Job, state: &State, id: &JobId) -> Option<String> {
-        let progress = state
-            .progress
-            .as_ref()
-            .filter(|progress| progress.of > 0 && !state.status.is_terminal());
+        let progress = measured(state);
         let said = Said {
             status: state.status,
             activity: activity(state),

@@ -7,7 +7,7 @@ use crate::cli::Format;
 use bars::Bars;
 use lines::Lines;
 use shared::job::{Job, JobId};
-use shared::ledger::State;
+use shared::ledger::{Progress, State, Status};
 use std::io::IsTerminal;
 
 /// What a waiting command shows.
@@ -58,18 +58,20 @@ impl Screen {
     }
 }
 
-/// What a job is at, in a few words: `train main`, `register`, or its status.
+/// What the trainer said last, while somebody is at work and it can be measured.
+fn measured(state: &State) -> Option<&Progress> {
+    let at_work = matches!(state.status, Status::Running | Status::Publishing);
+    state.progress.as_ref().filter(|progress| at_work && progress.of > 0)
+}
+
+/// What a job is at, in a few words: `train`, `register`, or its status.
 fn activity(state: &State) -> String {
-    match &state.progress {
-        Some(progress) if !state.status.is_terminal() && progress.of > 0 => {
-            let pipeline = if progress.pipeline == "main" {
-                ""
-            } else {
-                progress.pipeline.as_str()
-            };
-            format!("{} {pipeline}", progress.phase).trim_end().to_owned()
-        }
-        _ if !state.stage.is_empty() && !state.status.is_terminal() => state.stage.clone(),
-        _ => state.status.to_string(),
+    match measured(state) {
+        Some(progress) if progress.pipeline == "main" => progress.phase.clone(),
+        Some(progress) => format!("{} {}", progress.phase, progress.pipeline)
+            .trim_end()
+            .to_owned(),
+        None if !state.stage.is_empty() && !state.status.is_terminal() => state.stage.clone(),
+        None => state.status.to_string(),
     }
 }

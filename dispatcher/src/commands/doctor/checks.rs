@@ -9,7 +9,7 @@ use shared::job::Accelerator;
 use shared::ledger::{BootClock, Clock};
 use shared::settings::Fleet;
 use shared::store::{Conflict, Key};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::Command;
@@ -188,15 +188,21 @@ fn host_and_port(endpoint: &str) -> Option<String> {
     })
 }
 
-/// A program beside this one starts.
-pub(super) async fn program(name: &'static str) -> Check {
-    check(name, try_program(name).await)
+/// A program beside this one, or the one that a `variable` names, starts.
+pub(super) async fn program(site: &Site, name: &'static str, variable: Option<&str>) -> Check {
+    let named = variable
+        .and_then(|variable| site.environment.get(variable))
+        .map(PathBuf::from);
+    check(name, try_program(name, named).await)
 }
 
-async fn try_program(name: &str) -> anyhow::Result<String> {
-    let path = std::env::current_exe()
-        .context("failed to find this executable")?
-        .with_file_name(name);
+async fn try_program(name: &str, named: Option<PathBuf>) -> anyhow::Result<String> {
+    let path = match named {
+        Some(path) => path,
+        None => std::env::current_exe()
+            .context("failed to find this executable")?
+            .with_file_name(name),
+    };
     if !path.is_file() {
         return Err(anyhow!("failed to find {}; build it: make start", path.display()));
     }
