@@ -69,12 +69,21 @@ impl JobLog {
     pub fn line(&self, text: &str) {
         let text = text.trim_end_matches(['\r', '\n']);
         let mut line = String::with_capacity(text.len().min(LINE_BYTES) + 1);
-        line.push_str(&text[..text.floor_char_boundary(LINE_BYTES)]);
+        line.push_str(&text[..cut_at(text, LINE_BYTES)]);
         line.push('\n');
         if self.lines.try_send(line).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// The last place at or below `limit` where `text` may be cut.
+fn cut_at(text: &str, limit: usize) -> usize {
+    let mut at = limit.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
 }
 
 async fn write(
@@ -161,5 +170,57 @@ impl Chunks {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHUNK_BYTES, JobLog, LINE_BYTES, cut_at};
+    use crate::joblog::JobLogReader;
+    use crate::store::Store;
+    use crate::store::memory::{Fault, MemoryStore, Operation};
+    use std::sync::Arc;
+
+    fn job() -> crate::job::JobId {
+        "0123456789abcdef0123456789abcdef".parse().expect("a job id")
+    }
+
+    #[test]
+    fn lines_are_cut_between_characters() {
+        assert_eq!(cut_at("añb", 2), 1);
+        assert_eq!(cut_at("añb", 3), 3);
+        assert_eq!(cut_at("añb", 100), 4);
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_read_in_order_over_all_claims() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let mut reader = JobLogReader::new(Arc::clone(&store), job());
+        for token in [1, 10] {
+            let (log, task) = JobLog::start(Arc::clone(&store), job(), token);
+            log.line(&format!("claim {token}\n"));
+            log.line(&"x".repeat(LINE_BYTES * 2));
+            task.close().await;
+            let text = reader.next().await.expect("a log");
+            assert_eq!(text, format!("claim {token}\n{}\n", "x".repeat(LINE_BYTES)));
+        }
+        assert_eq!(reader.next().await.expect("a log"), "");
+    }
+
+    #[tokio::test]
+    async fn a_full_chunk_is_written_at_once_and_a_failed_write_is_repeated() {
+        let store = Arc::new(MemoryStore::new());
+        store.inject(Operation::PutNew, "logs", Fault::LostReply);
+        store.inject(Operation::PutNew, "logs", Fault::LostRequest);
+        let (log, task) = JobLog::start(Arc::clone(&store) as Arc<dyn Store>, job(), 1);
+        let line = "y".repeat(LINE_BYTES - 1);
+        let lines = CHUNK_BYTES / LINE_BYTES + 1;
+        for _ in 0..lines {
+            log.line(&line);
+        }
+        task.close().await;
+        assert_eq!(store.faults_left(), 0);
+        let text = JobLogReader::new(store, job()).next().await.expect("a log");
+        assert_eq!(text.len(), lines * LINE_BYTES);
     }
 }
