@@ -136,7 +136,10 @@ async fn publishing_the_same_content_again_finds_the_job_and_keeps_its_first_lin
     again.lineage.dispatcher = "another".into();
     assert_eq!(yard.ledger.create(&again).await.expect("found"), Created::Existing);
     assert_eq!(yard.ledger.job(&yard.id).await.expect("read"), Some(yard.job.clone()));
-    assert_eq!(yard.ledger.jobs().await.expect("listed"), [yard.id.clone()]);
+    assert_eq!(
+        yard.ledger.jobs().await.expect("listed"),
+        std::slice::from_ref(&yard.id)
+    );
 }
 
 #[tokio::test]

@@ -116,6 +116,21 @@ fn i5_two_jobs_take_numbers_without_hole_or_double() {
 }
 
 #[test]
+fn i5_numbers_stay_whole_when_requests_arrive_late() {
+    let late = Faults {
+        late: 1,
+        ..Faults::default()
+    };
+    holds(
+        Configuration {
+            jobs: 2,
+            ..faults(late)
+        },
+        100_000,
+    );
+}
+
+#[test]
 fn i6_token_and_seq_only_grow_through_re_opening() {
     let budget = Faults {
         cancel: 1,
@@ -228,4 +243,46 @@ fn lost_claims_that_nobody_counts_would_never_end() {
         ..Configuration::default()
     };
     is_missed(Rule::LostClaimsAreCounted, Invariant::I8, configuration);
+}
+
+#[test]
+#[ignore = "minutes and a gigabyte: 4.3 million states"]
+fn everything_holds_with_a_doubled_message_beside_zombie_crash_and_cancel() {
+    let budget = Faults {
+        steal: 1,
+        duplicate: 1,
+        crash: 1,
+        cancel: 1,
+        ..Faults::default()
+    };
+    holds(faults(budget), 4_000_000);
+}
+
+#[test]
+#[ignore = "a minute: 1.4 million states"]
+fn everything_holds_with_a_re_opening_beside_late_request_crash_and_cancel() {
+    let budget = Faults {
+        late: 1,
+        cancel: 1,
+        reopen: 1,
+        crash: 1,
+        ..Faults::default()
+    };
+    holds(faults(budget), 1_000_000);
+}
+
+#[test]
+#[ignore = "half a minute: 0.4 million states of two jobs"]
+fn everything_holds_for_two_jobs_and_a_crash() {
+    let crash = Faults {
+        crash: 1,
+        ..Faults::default()
+    };
+    holds(
+        Configuration {
+            jobs: 2,
+            ..faults(crash)
+        },
+        400_000,
+    );
 }

@@ -72,17 +72,17 @@ impl Steps {
                 out.push((Step::Expire { job }, next));
             }
         }
-        if state.status.is_terminal() && world.sweeper.is_none() && view.staged[usize::from(job)] {
-            if let Some(from) = self.read(job, world.content) {
-                let node = self.replay.start(Program::Clean { job, from });
-                out.push((
-                    Step::SweepBegins { job },
-                    World {
-                        sweeper: Some(node),
-                        ..world.clone()
-                    },
-                ));
-            }
+        if state.status.is_terminal()
+            && world.sweeper.is_none()
+            && view.staged[usize::from(job)]
+            && let Some(from) = self.read(job, world.content)
+        {
+            let node = self.replay.start(Program::Clean { job, from });
+            let next = World {
+                sweeper: Some(node),
+                ..world.clone()
+            };
+            out.push((Step::SweepBegins { job }, next));
         }
     }
 

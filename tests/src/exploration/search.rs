@@ -1,7 +1,7 @@
 //! Breadth-first search over all states of the world, and back from the ends.
 
 use super::Configuration;
-use super::intern::WordHasher;
+use super::intern::{WordHasher, WordMap};
 use super::invariants::{Invariant, Violation};
 use super::port::lock;
 use super::replay::Pending;
@@ -57,6 +57,8 @@ struct Search {
     edges: Vec<(u32, u32)>,
     /// Open addressing: places of worlds, [`FREE`] where there is none.
     slots: Vec<u32>,
+    /// Pairs of stores, before and after, in which nothing was broken.
+    sound: WordMap<(u32, u32), ()>,
 }
 
 const FREE: u32 = u32::MAX;
@@ -75,6 +77,7 @@ impl Search {
             parents: Vec::new(),
             edges: Vec::new(),
             slots,
+            sound: WordMap::default(),
         };
         search.visit(first, (0, None));
         Ok(search)
@@ -106,13 +109,18 @@ impl Search {
         if let Some(failure) = self.steps.failure.take().filter(asked) {
             return Some(failure);
         }
-        if world.content == next.content {
+        let pair = (world.content, next.content);
+        if pair.0 == pair.1 || self.sound.contains_key(&pair) {
             return None;
         }
         let (was, is) = (self.steps.view(world.content), self.steps.view(next.content));
         let mut found = was.violations_towards(&is);
         found.extend(is.violations(&mut lock(&self.steps.tables)));
-        found.into_iter().find(asked)
+        let broken = found.into_iter().find(asked);
+        if broken.is_none() {
+            self.sound.insert(pair, ());
+        }
+        broken
     }
 
     /// The place of a world, a new one if it is new.
