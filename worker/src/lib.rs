@@ -24,6 +24,7 @@ pub mod pipeline;
 pub mod pool;
 pub mod run;
 mod settle;
+mod slots;
 pub mod stages;
 pub mod start;
 pub mod trainer_process;

@@ -5,12 +5,12 @@ use crate::context::Context;
 use crate::drain::{Drain, Left};
 use crate::outcome::{Ending, RETRY};
 use crate::settle::settle;
+use crate::slots::{Busy, Slots};
 use shared::job::JobId;
 use shared::monitor::Readiness;
 use shared::queue::{Delivery, Message, Settlement};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 /// One call of `receive`; also how late a stop may be noticed, since a call is never given up.
@@ -21,33 +21,31 @@ const RECEIVE_WAIT: Duration = Duration::from_secs(1);
 pub struct Pool {
     context: Arc<Context>,
     readiness: Readiness,
-    slots: Arc<Semaphore>,
-    size: usize,
+    slots: Slots,
 }
 
 impl Pool {
     /// `slots`: jobs at a time, at least one.
     #[must_use]
     pub fn new(context: Arc<Context>, readiness: Readiness, slots: usize) -> Self {
-        let size = slots.max(1);
+        let slots = Slots::new(slots, &context.metrics);
         Self {
             context,
             readiness,
-            slots: Arc::new(Semaphore::new(size)),
-            size,
+            slots,
         }
     }
 
     /// Slots in use.
     #[must_use]
     pub fn busy(&self) -> usize {
-        self.size - self.slots.available_permits()
+        self.slots.busy()
     }
 
     /// All slots.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.size
+        self.slots.size()
     }
 
     /// Takes jobs until this process is to stop or, with `drain`, until the ledger has none left that this worker
@@ -55,16 +53,16 @@ impl Pool {
     pub async fn run(&self, mut drain: Option<Drain>) {
         let mut jobs = JoinSet::new();
         let mut failures = 0;
-        while let Some(permit) = self.permit().await {
+        while let Some(permit) = self.slots.permit(self.context.shutdown.soft()).await {
             while jobs.try_join_next().is_some() {}
             match self.receive(&mut failures).await {
                 Some(delivery) => {
-                    jobs.spawn(handle(Arc::clone(&self.context), delivery, permit));
+                    jobs.spawn(handle(Arc::clone(&self.context), delivery, permit.take()));
                 }
                 None => match self.left(&mut drain, jobs.is_empty()).await {
                     Left::Something => {}
                     Left::Stalled(id) => {
-                        jobs.spawn(finish(Arc::clone(&self.context), id, permit));
+                        jobs.spawn(finish(Arc::clone(&self.context), id, permit.take()));
                     }
                     Left::Nothing => {
                         tracing::info!("nothing is left to take");
@@ -72,7 +70,6 @@ impl Pool {
                     }
                 },
             }
-            self.show_slots();
         }
         tracing::info!(jobs = jobs.len(), "taking no more jobs");
         let all = async { while jobs.join_next().await.is_some() {} };
@@ -94,24 +91,15 @@ impl Pool {
     pub async fn first(&self) -> Option<(JobId, Attempted)> {
         let mut failures = 0;
         loop {
-            let permit = self.permit().await?;
+            let permit = self.slots.permit(self.context.shutdown.soft()).await?;
             let Some(delivery) = self.receive(&mut failures).await else {
                 continue;
             };
-            if let Some((id, attempted)) = handle(Arc::clone(&self.context), delivery, permit).await
+            if let Some((id, attempted)) = handle(Arc::clone(&self.context), delivery, permit.take()).await
                 && was_worked_on(&attempted.ending)
             {
                 return Some((id, attempted));
             }
-        }
-    }
-
-    /// A free slot; `None` when this process is to stop.
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        tokio::select! {
-            biased;
-            () = self.context.shutdown.soft().cancelled() => None,
-            permit = Arc::clone(&self.slots).acquire_owned() => permit.ok(),
         }
     }
 
@@ -143,17 +131,6 @@ impl Pool {
             }
         }
     }
-
-    fn show_slots(&self) {
-        let busy = i64::try_from(self.busy()).unwrap_or(i64::MAX);
-        let size = i64::try_from(self.size).unwrap_or(i64::MAX);
-        self.context.metrics.worker_slots.with_label_values(&["busy"]).set(busy);
-        self.context
-            .metrics
-            .worker_slots
-            .with_label_values(&["free"])
-            .set(size - busy);
-    }
 }
 
 /// A hard stop, and the moment that jobs then have to let go of their trainers and say so.
@@ -164,8 +141,8 @@ async fn hard_stop(context: &Context) {
 }
 
 /// One message, from attempt to settlement. `None`: it names no job.
-async fn handle(context: Arc<Context>, delivery: Delivery, permit: OwnedSemaphorePermit) -> Option<(JobId, Attempted)> {
-    let _permit = permit;
+async fn handle(context: Arc<Context>, delivery: Delivery, busy: Busy) -> Option<(JobId, Attempted)> {
+    let _busy = busy;
     let message: Message = match delivery.message() {
         Ok(message) => message,
         Err(error) => {
@@ -187,8 +164,8 @@ async fn handle(context: Arc<Context>, delivery: Delivery, permit: OwnedSemaphor
 }
 
 /// A job without its message.
-async fn finish(context: Arc<Context>, id: JobId, permit: OwnedSemaphorePermit) -> Option<(JobId, Attempted)> {
-    let _permit = permit;
+async fn finish(context: Arc<Context>, id: JobId, busy: Busy) -> Option<(JobId, Attempted)> {
+    let _busy = busy;
     let attempted = attempt(&context, &id, None).await;
     Some((id, attempted))
 }
