@@ -8,3 +8,4 @@ pub mod rivals;
 pub mod sandbox;
 pub mod store_suite;
 pub mod tiny_model;
+pub mod yard;

@@ -1,133 +1,15 @@
 //! Ledger, checkpoints, publication and sweeper over a directory store and the embedded queue.
 
-use shared::job::{Accelerator, Job, JobId};
-use shared::ledger::{
-    Applied, Claim, ClaimError, Claimant, Claimed, Clock, Created, Event, Ledger, LedgerError, Moment, Snapshot,
-    Status, checkpoint,
-};
-use shared::publication::{CardFacts, Destination, LocalFile, PublicationError, roll_forward, stage};
+use shared::job::Accelerator;
+use shared::ledger::{Applied, Claim, ClaimError, Created, Event, LedgerError, Snapshot, Status, checkpoint};
+use shared::publication::{Destination, LocalFile, PublicationError, roll_forward, stage};
 use shared::queue::Queue;
 use shared::store::Key;
 use shared::sweeper::Sweeper;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-/// A clock that a test moves.
-#[derive(Debug, Default)]
-struct HandClock {
-    seconds: AtomicU64,
-    writes: AtomicU32,
-}
-
-impl Clock for HandClock {
-    fn now(&self) -> Moment {
-        Moment(Duration::from_secs(self.seconds.load(Ordering::SeqCst)))
-    }
-
-    fn written_at(&self) -> String {
-        "2026-01-01T00:00:00Z".into()
-    }
-
-    fn write_id(&self) -> String {
-        self.writes.fetch_add(1, Ordering::SeqCst).to_string()
-    }
-}
-
-struct Yard {
-    folder: tempfile::TempDir,
-    clock: Arc<HandClock>,
-    ledger: Ledger,
-    job: Job,
-    id: JobId,
-}
-
-impl Yard {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let url = format!("file:{}", folder.path().join("store").display());
-        let store = shared::store::connect(&url).await.expect("a store");
-        let clock = Arc::new(HandClock::default());
-        let ledger = Ledger::new(store).with_clock(clock.clone());
-        let job = Job::from_slice(include_bytes!("../../shared/tests/golden/job-v1-sentiment.json")).expect("a job");
-        assert_eq!(ledger.create(&job).await.expect("recorded"), Created::New);
-        let id = job.id();
-        Self {
-            folder,
-            clock,
-            ledger,
-            job,
-            id,
-        }
-    }
-
-    fn pass(&self, seconds: u64) {
-        self.clock.seconds.fetch_add(seconds, Ordering::SeqCst);
-    }
-
-    fn file(&self, name: &str, content: &str) -> PathBuf {
-        let path = self.folder.path().join("local").join(name);
-        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
-        std::fs::write(&path, content).expect("a file");
-        path
-    }
-
-    async fn read(&self) -> Snapshot {
-        self.ledger.read(&self.id).await.expect("a state")
-    }
-
-    async fn claim(&self) -> Claim {
-        let from = self.read().await;
-        match self
-            .ledger
-            .claim(&self.id, &from, claimant(), None)
-            .await
-            .expect("an answer")
-        {
-            Claimed::Won(claim) => claim,
-            other => panic!("not claimed: {other:?}"),
-        }
-    }
-
-    fn files(&self) -> Vec<LocalFile> {
-        let file = |path: &str, name, content| LocalFile {
-            path: path.into(),
-            source: self.file(name, content),
-        };
-        vec![
-            file("model/model_artifacts/config.json", "config.json", "{}"),
-            file("data/train/{version}.parquet", "train.parquet", "rows"),
-        ]
-    }
-
-    async fn get(&self, key: &str) -> Option<String> {
-        let object = self
-            .ledger
-            .store()
-            .get(&Key::new(key).expect("a key"))
-            .await
-            .expect("an answer");
-        object.map(|object| String::from_utf8(object.bytes.to_vec()).expect("text"))
-    }
-}
-
-fn claimant() -> Claimant {
-    Claimant {
-        worker: "w-1".into(),
-        host: "h".into(),
-        lease_s: 30,
-    }
-}
-
-fn facts() -> CardFacts {
-    CardFacts {
-        build_tag: "built".into(),
-        worker_version: "1".into(),
-        pipelines: BTreeMap::new(),
-    }
-}
+use tests::yard::{Yard, claimant, facts};
 
 #[tokio::test]
 async fn publishing_the_same_content_again_finds_the_job_and_keeps_its_first_lineage() {
