@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::follow::Ended;
 use crate::job_view::JobView;
 use crate::site::Yard;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{Table, presets};
 use serde::Serialize;
 use serde_json::json;
 use shared::exit::ExitCode;
@@ -43,7 +43,7 @@ pub(crate) fn jobs(format: Format, views: &[JobView]) -> Result<(), Failure> {
         return print("no jobs");
     }
     let mut table = table(&[
-        "job", "project", "tag", "status", "stage", "attempt", "version", "scores", "cause",
+        "job", "project", "tag", "status", "stage", "attempt", "version", "scores",
     ]);
     for view in views {
         table.add_row([
@@ -54,11 +54,21 @@ pub(crate) fn jobs(format: Format, views: &[JobView]) -> Result<(), Failure> {
             view.stage.clone().unwrap_or_default(),
             view.attempt.to_string(),
             view.version.clone().unwrap_or_default(),
-            scores(&view.scores),
-            first_line(view.cause.as_deref().unwrap_or_default()),
+            column(&view.scores),
         ]);
     }
-    print(&table.to_string())
+    let because = |view: &JobView| {
+        Some(format!(
+            "{} {}: {}",
+            view.project,
+            view.id,
+            first_line(view.cause.as_deref()?)
+        ))
+    };
+    let below: Vec<String> = std::iter::once(table.to_string())
+        .chain(views.iter().filter_map(because))
+        .collect();
+    print(&below.join("\n"))
 }
 
 /// A failed job with the errors that its ledger remembers.
@@ -132,12 +142,12 @@ pub(crate) fn models(format: Format, views: &[ModelView]) -> Result<(), Failure>
     if views.is_empty() {
         return print("no registered versions");
     }
-    let mut table = table(&["version", "project", "tag", "task", "scores", "job", "where"]);
+    let mut table = table(&["version", "project", "tag", "task", "scores"]);
     for view in views {
         let tasks: Vec<&str> = view.pipelines.values().map(|pipeline| pipeline.task.as_str()).collect();
         let of = |(name, pipeline): (&String, &crate::commands::models::PipelineView)| match name.as_str() {
-            "main" => scores(&pipeline.scores),
-            name => format!("{name}: {}", scores(&pipeline.scores)),
+            "main" => column(&pipeline.scores),
+            name => format!("{name}:\n{}", column(&pipeline.scores)),
         };
         table.add_row([
             view.version.clone(),
@@ -145,11 +155,13 @@ pub(crate) fn models(format: Format, views: &[ModelView]) -> Result<(), Failure>
             view.tag.clone(),
             tasks.join("\n"),
             view.pipelines.iter().map(of).collect::<Vec<_>>().join("\n"),
-            view.job.clone(),
-            view.location.clone(),
         ]);
     }
-    print(&table.to_string())
+    let below: Vec<String> = views
+        .iter()
+        .map(|view| format!("{}: {}", view.version, view.location))
+        .collect();
+    print(&format!("{table}\n{}", below.join("\n")))
 }
 
 /// Projects whose settings were found to be valid.
@@ -197,49 +209,42 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     })
 }
 
-/// A table for people: as wide as the terminal, else as wide as it needs.
+/// A table for people, as wide as it needs: a cell that is broken over lines cannot be copied.
 #[must_use]
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_FULL_CONDENSED)
         .set_header(header.to_vec());
-    table.set_content_arrangement(ContentArrangement::Dynamic);
     table
 }
 
+/// A table, and below it, where a terminal does not cut it, where each version lies or why there is none.
 fn outcomes<'a>(yard: &Yard, jobs: impl Iterator<Item = (&'a Job, &'a JobView)>) -> String {
-    let mut table = table(&["project", "result", "version", "scores", "where"]);
+    let mut table = table(&["project", "result", "version", "scores"]);
+    let mut below = Vec::new();
     for (job, view) in jobs {
         table.add_row([
             view.project.clone(),
             view.status.to_string(),
             view.version.clone().unwrap_or_else(|| "–".into()),
-            scores(&view.scores),
-            location(yard, job, view),
+            column(&view.scores),
         ]);
+        let name = view.version.as_ref().unwrap_or(&view.project);
+        below.push(format!("{name}: {}", location(yard, job, view)));
     }
-    table.to_string()
+    format!("{table}\n{}", below.join("\n"))
 }
 
-/// Where the version lies; for a failed job, why there is none.
+/// Where the version lies; for a job without one, why there is none.
 fn location(yard: &Yard, job: &Job, view: &JobView) -> String {
     let folder = view.version.as_ref().and_then(|version| {
-        let key = Destination::new(&job.content.target)
-            .ok()?
-            .versions()
-            .join(version)
-            .ok()?;
+        let versions = Destination::new(&job.content.target).ok()?;
+        let key = versions.versions().join(version).ok()?;
         Some(yard.ledger.store().location(&key))
     });
-    folder.unwrap_or_else(|| {
-        first_line(
-            view.cause
-                .as_deref()
-                .or(view.waiting_for.as_deref())
-                .unwrap_or_default(),
-        )
-    })
+    let why = || view.cause.clone().or_else(|| view.waiting_for.clone());
+    folder.or_else(why).unwrap_or_else(|| view.status.to_string())
 }
 
 fn fields(view: &JobView) -> String {
@@ -263,6 +268,11 @@ fn fields(view: &JobView) -> String {
         .into_iter()
         .filter_map(|(name, value)| Some(format!("{name:<12} {}", value?)));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// One score a line, for a table.
+fn column(of: &BTreeMap<String, f64>) -> String {
+    scores(of).replace(", ", "\n")
 }
 
 fn scores(scores: &BTreeMap<String, f64>) -> String {
