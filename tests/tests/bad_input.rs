@@ -194,7 +194,7 @@ fn make_executable(path: &std::path::Path) {
 fn a_store_without_space() {
     let machine = Sandbox::new();
     let script = "mkdir -p store && mount -t tmpfs -o size=600k tmpfs store && exec \"$@\"";
-    let mut command = machine.command("dispatcher", &PUBLISH);
+    let command = machine.command("dispatcher", &PUBLISH);
     let mut inside = std::process::Command::new("unshare");
     inside.args(["--map-root-user", "--mount", "bash", "-c", script, "bash"]).arg(command.get_program()).args(command.get_args());
     for (key, value) in command.get_envs() {

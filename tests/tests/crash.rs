@@ -28,7 +28,7 @@ fn another_worker_finishes(machine: &Sandbox, job: &str) {
     assert_eq!(folders.len(), 1, "one job, but these versions: {folders:?}");
     assert_eq!(registry::visible_versions(&machine.store()), folders);
     registry::assert_whole(&folders[0]);
-    assert_eq!(registry::card(&folders[0])["job_id"], job);
+    assert_eq!(registry::card(&folders[0])["job"], job);
     let staged = machine.store().join("trainyard/jobs").join(job).join("staged");
     assert!(registry::files(&staged).is_empty(), "staged files are left behind");
     let idle = machine.run("worker", &["run", "--drain"]);
