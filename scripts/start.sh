@@ -3,6 +3,8 @@
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 tag=$1; shift
+# The worker that runs here is built from this tree: its build is the tag.
+export TRAINYARD_BUILD_TAG=$tag
 worst=0
 for project in "$@"; do
   start=$(date +%s.%N)
