@@ -68,6 +68,41 @@ pub fn write(folder: &Path, seed: u64) -> io::Result<()> {
     serialize_to_file(&tensors, None, &folder.join("model.safetensors")).map_err(io::Error::other)
 }
 
+/// Gives the model in `folder` a text-classification head (`BertForSequenceClassification`) for these labels.
+///
+/// # Errors
+/// The file system's; the folder must hold what [`write()`] wrote.
+pub fn add_head(folder: &Path, labels: &[&str], seed: u64) -> io::Result<()> {
+    let vocabulary = vocabulary().len();
+    let mut config = config(vocabulary);
+    config["architectures"] = json!(["BertForSequenceClassification"]);
+    config["id2label"] = labels
+        .iter()
+        .enumerate()
+        .map(|(id, label)| (id.to_string(), json!(label)))
+        .collect();
+    config["label2id"] = labels
+        .iter()
+        .enumerate()
+        .map(|(id, label)| ((*label).to_owned(), json!(id)))
+        .collect();
+    fs::write(folder.join("config.json"), format!("{config:#}\n"))?;
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut tensors: BTreeMap<String, Floats> = weights(vocabulary, &mut random)
+        .into_iter()
+        .map(|(name, tensor)| (format!("bert.{name}"), tensor))
+        .collect();
+    let mut add = |name: &str, shape: Vec<usize>| {
+        let bytes = (0..shape.iter().product())
+            .flat_map(|_| random.random_range(-0.1f32..0.1).to_le_bytes())
+            .collect();
+        tensors.insert(name.to_owned(), Floats { shape, bytes });
+    };
+    add("classifier.weight", vec![labels.len(), HIDDEN]);
+    add("classifier.bias", vec![labels.len()]);
+    serialize_to_file(&tensors, None, &folder.join("model.safetensors")).map_err(io::Error::other)
+}
+
 fn vocabulary() -> Vec<String> {
     let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
         .into_iter()

@@ -1,9 +1,13 @@
 //! Bad input through the real binaries: a clear text, the right exit code, the ledger's word, and nothing registered.
 
-use std::fs;
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
 use tests::{
     registry,
-    sandbox::{Finished, Sandbox, finish, rows},
+    sandbox::{Finished, Sandbox, binary, finish, rows},
+    tiny_model,
 };
 
 const PUBLISH: [&str; 6] = ["publish", "--project", "sentiment", "--tag", "t1", "--wait"];
@@ -16,13 +20,19 @@ fn says(done: &Finished, code: i32, words: &[&str]) {
     let output = done.output();
     assert_eq!(done.code(), code, "{output}");
     for word in words {
-        assert!(output.to_lowercase().contains(&word.to_lowercase()), "{word:?} is missing in:\n{output}");
+        assert!(
+            output.to_lowercase().contains(&word.to_lowercase()),
+            "{word:?} is missing in:\n{output}"
+        );
     }
     assert!(!output.contains("panicked"), "{output}");
 }
 
 fn nothing_is_registered(machine: &Sandbox) {
-    assert_eq!(registry::version_folders(&machine.store()), Vec::<std::path::PathBuf>::new());
+    assert_eq!(
+        registry::version_folders(&machine.store()),
+        Vec::<std::path::PathBuf>::new()
+    );
 }
 
 /// Refused before anything is stored: the ledger has no job.
@@ -30,7 +40,11 @@ fn refused_at_publish(machine: &Sandbox, code: i32, words: &[&str]) {
     says(&publish(machine), code, words);
     nothing_is_registered(machine);
     let jobs = machine.store().join("trainyard/jobs");
-    assert!(registry::files(&jobs).is_empty(), "a job was stored: {:?}", registry::files(&jobs));
+    assert!(
+        registry::files(&jobs).is_empty(),
+        "a job was stored: {:?}",
+        registry::files(&jobs)
+    );
 }
 
 /// Found out by the worker: the job ends failed by the user's fault, at once, and the ledger says why.
@@ -40,12 +54,30 @@ fn fails_by_the_user(machine: &Sandbox, words: &[&str]) {
     nothing_is_registered(machine);
     let listed = machine.run("dispatcher", &["dead", "list", "--output", "json"]);
     assert_eq!(listed.code(), 0, "{}", listed.output());
+    let dead: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    let cause = dead[0]["cause"].as_str().unwrap_or_default().to_lowercase();
     for word in words {
-        assert!(listed.stdout.to_lowercase().contains(&word.to_lowercase()), "the ledger does not say {word:?}: {}", listed.stdout);
+        assert!(
+            cause.contains(&word.to_lowercase()),
+            "the ledger does not say {word:?}: {dead:#}"
+        );
     }
-    assert!(listed.stdout.contains("user"), "{}", listed.stdout);
+    let shown = machine.run(
+        "dispatcher",
+        &["dead", "show", dead[0]["id"].as_str().unwrap(), "--output", "json"],
+    );
+    assert!(
+        shown.stdout.contains("\"user\""),
+        "it is not the user's fault: {}",
+        shown.output()
+    );
     let again = publish(machine);
-    assert_eq!(again.code(), 20, "the same content has the same fate: {}", again.output());
+    assert_eq!(
+        again.code(),
+        20,
+        "the same content has the same fate: {}",
+        again.output()
+    );
 }
 
 #[test]
@@ -66,7 +98,11 @@ fn a_revision_that_is_not_there() {
 fn a_repository_without_safetensors() {
     let machine = Sandbox::new();
     let repository = machine.repository("acme/tiny");
-    fs::rename(repository.join("model.safetensors"), repository.join("pytorch_model.bin")).unwrap();
+    fs::rename(
+        repository.join("model.safetensors"),
+        repository.join("pytorch_model.bin"),
+    )
+    .unwrap();
     refused_at_publish(&machine, 20, &["safetensors", "pytorch_model.bin"]);
 }
 
@@ -82,7 +118,11 @@ fn an_architecture_that_is_not_known() {
 #[test]
 fn a_bad_line_in_the_data() {
     let machine = Sandbox::new();
-    fs::write(machine.project("sentiment").join("data/train.jsonl"), rows(3) + "{\"text\": 5, \"label\": \"x\"}\n" + &rows(3)).unwrap();
+    fs::write(
+        machine.project("sentiment").join("data/train.jsonl"),
+        rows(3) + "{\"text\": 5, \"label\": \"x\"}\n" + &rows(3),
+    )
+    .unwrap();
     fails_by_the_user(&machine, &["train.jsonl", "line 4", "text"]);
 }
 
@@ -99,22 +139,43 @@ fn empty_data() {
     fs::write(machine.project("sentiment").join("data/train.jsonl"), "").unwrap();
     let done = publish(&machine);
     assert!([20, 64].contains(&done.code()), "{}", done.output());
-    assert!(done.output().contains("train.jsonl") && done.output().contains("empty"), "{}", done.output());
+    assert!(
+        done.output().contains("train.jsonl") && done.output().contains("empty"),
+        "{}",
+        done.output()
+    );
     nothing_is_registered(&machine);
 }
 
 #[test]
-fn validation_labels_that_the_training_data_does_not_have() {
+fn labels_that_the_head_does_not_have() {
     let machine = Sandbox::new();
-    let odd = "{\"text\": \"it is\", \"label\": \"sarcastic\"}\n";
-    fs::write(machine.project("sentiment").join("data/validation.jsonl"), rows(6) + odd).unwrap();
-    fails_by_the_user(&machine, &["sarcastic"]);
+    tiny_model::add_head(&machine.repository("acme/tiny"), &["negative", "positive"], 5).unwrap();
+    machine.write_project("sentiment", &[("TRAIN", "false"), ("TRAIN_DATA", ""), ("EPOCHS", "")]);
+    fails_by_the_user(&machine, &["neutral", "validation.jsonl"]);
+}
+
+#[test]
+fn a_model_without_a_head_that_is_not_to_be_trained() {
+    let machine = Sandbox::new();
+    machine.write_project("sentiment", &[("TRAIN", "false"), ("TRAIN_DATA", ""), ("EPOCHS", "")]);
+    fails_by_the_user(&machine, &["acme/tiny", "classifier"]);
+}
+
+#[test]
+fn a_gated_model() {
+    let machine = Sandbox::new();
+    fs::write(machine.repository("acme/tiny").join(".gated"), "hf_other").unwrap();
+    refused_at_publish(&machine, 20, &["acme/tiny", "HF_TOKEN"]);
 }
 
 #[test]
 fn a_loss_that_is_no_number() {
     let machine = Sandbox::new();
-    machine.write_project("sentiment", &[("LEARNING_RATE", "1e20"), ("WARMUP_STEPS", "0"), ("MAX_GRAD_NORM", "0")]);
+    machine.write_project(
+        "sentiment",
+        &[("LEARNING_RATE", "1e20"), ("WARMUP_STEPS", "0"), ("MAX_GRAD_NORM", "0")],
+    );
     fails_by_the_user(&machine, &["loss", "step"]);
 }
 
@@ -151,8 +212,15 @@ fn a_registry_project_of_another_folder() {
 #[test]
 fn an_unknown_environment() {
     let machine = Sandbox::new();
-    machine.write_project("sentiment", &[("ONCLUSIVEML_TRACKING_BACKEND_ENVIRONMENT", "production")]);
-    refused_at_publish(&machine, 64, &["ONCLUSIVEML_TRACKING_BACKEND_ENVIRONMENT", "production", "dev.env"]);
+    machine.write_project(
+        "sentiment",
+        &[("ONCLUSIVEML_TRACKING_BACKEND_ENVIRONMENT", "production")],
+    );
+    refused_at_publish(
+        &machine,
+        64,
+        &["ONCLUSIVEML_TRACKING_BACKEND_ENVIRONMENT", "production", "dev.env"],
+    );
 }
 
 #[test]
@@ -170,12 +238,39 @@ fn memory_that_is_too_small() {
     let trainer = machine.path().join("small-trainer");
     let real = tests::sandbox::binary("trainer");
     // The room for libtorch's libraries, and hardly more.
-    fs::write(&trainer, format!("#!/bin/bash\nulimit -v 2300000\nexec {} \"$@\"\n", real.display())).unwrap();
+    fs::write(
+        &trainer,
+        format!("#!/bin/bash\nulimit -v 2300000\nexec {} \"$@\"\n", real.display()),
+    )
+    .unwrap();
     make_executable(&trainer);
-    let long: String = (0..2000).map(|row| format!("{{\"text\": \"{} {row}\", \"label\": \"{}\"}}\n", "a good movie ".repeat(20), row % 3)).collect();
+    let long: String = (0..2000)
+        .map(|row| {
+            format!(
+                "{{\"text\": \"{} {row}\", \"label\": \"{}\"}}\n",
+                "a good movie ".repeat(20),
+                row % 3
+            )
+        })
+        .collect();
     fs::write(machine.project("sentiment").join("data/train.jsonl"), long).unwrap();
-    machine.write_project("sentiment", &[("TRAIN_BATCH_SIZE", "4096"), ("VALIDATION_DATA", ""), ("MAX_LENGTH", "64")]);
-    let long: String = (0..4096).map(|row| format!("{{\"text\": \"{} {row}\", \"label\": \"l{}\"}}\n", "a good movie ".repeat(20), row % 3)).collect();
+    machine.write_project(
+        "sentiment",
+        &[
+            ("TRAIN_BATCH_SIZE", "4096"),
+            ("VALIDATION_DATA", ""),
+            ("MAX_LENGTH", "64"),
+        ],
+    );
+    let long: String = (0..4096)
+        .map(|row| {
+            format!(
+                "{{\"text\": \"{} {row}\", \"label\": \"l{}\"}}\n",
+                "a good movie ".repeat(20),
+                row % 3
+            )
+        })
+        .collect();
     fs::write(machine.project("sentiment").join("data/train.jsonl"), long).unwrap();
     let mut command = machine.command("dispatcher", &PUBLISH);
     command.env("TRAINYARD_TRAINER", &trainer);
@@ -189,32 +284,62 @@ fn make_executable(path: &std::path::Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// The store's file system is full: nothing half is left, the job can go on later.
+/// The store's file system is full: nothing half is visible, and when there is space again the job goes on.
 #[test]
 fn a_store_without_space() {
     let machine = Sandbox::new();
-    let script = "mkdir -p store && mount -t tmpfs -o size=600k tmpfs store && exec \"$@\"";
-    let command = machine.command("dispatcher", &PUBLISH);
-    let mut inside = std::process::Command::new("unshare");
-    inside.args(["--map-root-user", "--mount", "bash", "-c", script, "bash"]).arg(command.get_program()).args(command.get_args());
-    for (key, value) in command.get_envs() {
-        if let Some(value) = value {
-            inside.env(key, value);
-        }
-    }
-    inside.current_dir(machine.path()).stdin(std::process::Stdio::null());
-    inside.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    let _ = command;
-    let done = finish(inside);
-    assert!(!done.output().contains("unshare:"), "this machine forbids namespaces: {}", done.output());
-    says(&done, 30, &["space"]);
+    let (dispatcher, worker) = (binary("dispatcher"), binary("worker"));
+    let script = format!(
+        "mkdir -p store && mount -t tmpfs -o size=96k tmpfs store || exit 99
+         {dispatcher} publish --project sentiment --tag t1 --wait --timeout 10s; echo \"full: $?\"
+         echo \"cards: $(find store -name model_card | wc -l)\"
+         mount -o remount,size=50m store
+         {worker} run --drain; echo \"drained: $?\"
+         {dispatcher} status",
+        dispatcher = dispatcher.display(),
+        worker = worker.display(),
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "bash", "-c", &script]);
+    command.envs(
+        machine
+            .command("worker", &[])
+            .get_envs()
+            .filter_map(|(key, value)| Some((key, value?))),
+    );
+    command
+        .current_dir(machine.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let done = finish(command);
+    let output = done.output();
+    assert_ne!(
+        done.code(),
+        99,
+        "this machine forbids mounting in a namespace of one's own: {output}"
+    );
+    assert!(output.contains("full: 75") || output.contains("full: 30"), "{output}");
+    assert!(output.contains("cards: 0"), "{output}");
+    assert!(output.to_lowercase().contains("no space"), "nobody says why: {output}");
+    assert!(
+        output.contains("drained: 0") && output.contains("registered"),
+        "it did not go on: {output}"
+    );
 }
 
 #[test]
 fn secrets_are_nowhere_in_what_is_said_or_written() {
     let marked = "S3CR3T-marked-value";
     let machine = Sandbox::new();
-    machine.write_project("sentiment", &[("NEPTUNE_API_TOKEN", marked), ("AWS_SECRET_ACCESS_KEY", marked), ("AWS_ACCESS_KEY_ID", marked)]);
+    machine.write_project(
+        "sentiment",
+        &[
+            ("NEPTUNE_API_TOKEN", marked),
+            ("AWS_SECRET_ACCESS_KEY", marked),
+            ("AWS_ACCESS_KEY_ID", marked),
+        ],
+    );
     let mut command = machine.command("dispatcher", &PUBLISH);
     command.env("HF_TOKEN", marked).env("RUST_LOG", "trace");
     let done = finish(command);

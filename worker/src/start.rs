@@ -13,12 +13,14 @@ use shared::connect::ConnectError;
 use shared::exit::ExitCode;
 use shared::hub::HubSettings;
 use shared::ledger::{LeaseWatch, Ledger};
-use shared::settings::Fleet;
+use shared::settings::{Fleet, Variables};
 use shared::shutdown::Shutdown;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+/// Settings of the machine, below those of the environment; need not be there.
+const FLEET_FILE: &str = "config/fleet.env";
 /// Names another trainer than the one beside this executable.
 const TRAINER: &str = "TRAINYARD_TRAINER";
 /// The default of the fleet may be taken; one that somebody wrote may not.
@@ -80,7 +82,10 @@ pub fn prepare(run: &Run) -> Result<Prepared, StartError> {
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let fleet = Fleet::from_env(&environment).map_err(StartError::usage)?;
+    // The same file as the dispatcher's, or the two could look at different stores.
+    let file = Path::new(FLEET_FILE);
+    let file = file.exists().then_some(file);
+    let fleet = Fleet::load(&environment, &Variables::new(), file).map_err(StartError::usage)?;
     for notice in &fleet.notices {
         tracing::warn!("{notice}");
     }

@@ -69,8 +69,11 @@ async fn fetch(
         .await
         .map_err(Failure::from)?;
     work.context.metrics.hub_bytes.inc_by(model.downloaded);
-    shared::crash::point("in-download");
-    let path = format!("model-{number}");
+    // Messages of the trainer name the model by this path.
+    let path = match number {
+        0 => format!("models/{}", hub_model.repository),
+        _ => format!("models/{}@{number}", hub_model.repository),
+    };
     link(&model.path, &inputs.join(&path))?;
     Ok((model, path))
 }
@@ -128,6 +131,9 @@ fn make_folder(path: &Path) -> Result<(), Failure> {
 fn link(model: &Path, at: &Path) -> Result<(), Failure> {
     let failed = |error: std::io::Error| failure::file("the model's folder", &error);
     let model: PathBuf = model.canonicalize().map_err(failed)?;
+    if let Some(folder) = at.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
     std::os::unix::fs::symlink(model, at).map_err(failed)
 }
 

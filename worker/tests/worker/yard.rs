@@ -27,7 +27,7 @@ report() {
 }
 export_model() {
   mkdir -p "$artifacts"
-  cp "$inputs/model-0/config.json" "$artifacts/config.json"
+  cp "$inputs/models/owner/tiny/config.json" "$artifacts/config.json"
   echo '[{"label": "a", "score": 0.9}]' > "$outputs/predictions.json"
   echo '{"step":4}' > "$outputs/loss_curve.jsonl"
   echo 'rows' > "$outputs/train.parquet"

@@ -13,12 +13,19 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// The labels of a model that is used as it came. `data` are those of the validation data, if there is any.
+    /// The labels of a model that is used as it came. `data` are those of the validation
+    /// data `file`, if there is any.
     ///
     /// # Errors
     ///
     /// A user's failure where the repository `name` has no classifier, or `data` has labels that the model lacks.
-    pub fn of_checkpoint(config: &Config, name: &str, has_classifier: bool, data: &[String]) -> Result<Self> {
+    pub fn of_checkpoint(
+        config: &Config,
+        name: &str,
+        has_classifier: bool,
+        file: &str,
+        data: &[String],
+    ) -> Result<Self> {
         if !has_classifier {
             return Err(Failure::user(format!(
                 "{name} has no classifier of its own; it must be trained before it can predict (TRAIN=true)"
@@ -30,7 +37,7 @@ impl Labels {
         let unknown = missing(data, &names);
         if !unknown.is_empty() {
             return Err(Failure::user(format!(
-                "the validation data has labels that {name} does not know: {} (it knows: {})",
+                "{file} has labels that {name} does not know: {} (it knows: {})",
                 unknown.join(", "),
                 names.join(", ")
             )));

@@ -199,7 +199,10 @@ impl Run<'_> {
         let judged = validation.map(Dataset::label_names).unwrap_or_default();
         match train {
             Some(train) => Labels::of_training(config, has_classifier, union(train.label_names(), &judged)),
-            None => Labels::of_checkpoint(config, &self.repository.name, has_classifier, &judged),
+            None => {
+                let file = self.job.validation_data.as_ref().map_or("", |source| &source.name);
+                Labels::of_checkpoint(config, &self.repository.name, has_classifier, file, &judged)
+            }
         }
     }
 
