@@ -7,7 +7,7 @@ PROJECTS ?= keywords ner sentiment
 .PHONY: help setup build start test lint fmt clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z][^:]*:.*## / { printf "  \033[1m%-62s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST) | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi
+	@awk -F ':.*## ' '/^[a-z][^:]*:.*## / { gsub(/projects\.[a-z]*\/% /, "", $$1); sub(/projects\.stop\/%/, "projects.{unit,integration,functional,start}/<project>", $$1); printf "  \033[1m%-54s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST) | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi
 
 setup: ## what a fresh machine lacks: system packages, libtorch, the base model
 	@scripts/setup.sh
@@ -33,5 +33,5 @@ clean: ## removes what was built and registered here; keeps .tools
 	rm -rf .trainyard
 
 # The train component's own targets: make projects.start/sentiment COMPONENT=train WITHOUT_DOCKER=true
-projects.%: ## {unit,integration,functional,start}/<project> COMPONENT=train WITHOUT_DOCKER=true
-	@scripts/project.sh "$*" "$(COMPONENT)" "$(WITHOUT_DOCKER)" "$(TAG)"
+projects.unit/% projects.integration/% projects.functional/% projects.start/% projects.build/% projects.stop/%: ## COMPONENT=train WITHOUT_DOCKER=true
+	@scripts/project.sh "$(patsubst projects.%,%,$@)" "$(COMPONENT)" "$(WITHOUT_DOCKER)" "$(TAG)"

@@ -22,8 +22,8 @@ apart() { env TRAINYARD_QUEUE_URL="embedded:$scratch/queue.db" TRAINYARD_STORE_U
 # unit: settings and samples are valid, and the tests of the project's task pass
 unit() {
   "$dispatcher" publish --project "$project" --tag "$tag" --dry-run >/dev/null
-  cargo test -q -p shared project::
-  cargo test -q -p trainer --lib
+  # The whole workspace's libraries, so that nothing is built again that `make test` has built.
+  cargo test -q --workspace --lib --test projects --test project_errors
 }
 
 # integration: the project's job on a queue and a store of its own

@@ -54,7 +54,7 @@ fn fails_by_the_user(machine: &Sandbox, words: &[&str]) {
     nothing_is_registered(machine);
     let listed = machine.run("dispatcher", &["dead", "list", "--output", "json"]);
     assert_eq!(listed.code(), 0, "{}", listed.output());
-    let dead: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    let dead: serde_json::Value = serde_json::from_str(&listed.stdout).expect("JSON");
     let cause = dead[0]["cause"].as_str().unwrap_or_default().to_lowercase();
     for word in words {
         assert!(
@@ -64,7 +64,13 @@ fn fails_by_the_user(machine: &Sandbox, words: &[&str]) {
     }
     let shown = machine.run(
         "dispatcher",
-        &["dead", "show", dead[0]["id"].as_str().unwrap(), "--output", "json"],
+        &[
+            "dead",
+            "show",
+            dead[0]["id"].as_str().expect("an id"),
+            "--output",
+            "json",
+        ],
     );
     assert!(
         shown.stdout.contains("\"user\""),
@@ -231,7 +237,7 @@ fn a_project_that_is_not_there() {
     nothing_is_registered(&machine);
 }
 
-/// The trainer may not have more memory than this: libtorch cannot even load its weights.
+/// The trainer may not have more memory than libtorch's libraries and a little; its one huge batch needs more.
 #[test]
 fn memory_that_is_too_small() {
     let machine = Sandbox::new();
@@ -244,16 +250,6 @@ fn memory_that_is_too_small() {
     )
     .unwrap();
     make_executable(&trainer);
-    let long: String = (0..2000)
-        .map(|row| {
-            format!(
-                "{{\"text\": \"{} {row}\", \"label\": \"{}\"}}\n",
-                "a good movie ".repeat(20),
-                row % 3
-            )
-        })
-        .collect();
-    fs::write(machine.project("sentiment").join("data/train.jsonl"), long).unwrap();
     machine.write_project(
         "sentiment",
         &[
@@ -281,7 +277,7 @@ fn memory_that_is_too_small() {
 
 fn make_executable(path: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("permissions");
 }
 
 /// The store's file system is full: nothing half is visible, and when there is space again the job goes on.

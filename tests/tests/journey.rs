@@ -1,7 +1,7 @@
 //! What a user does with one machine, through the real binaries.
 
 use std::fs;
-use tests::{registry, sandbox::Sandbox};
+use tests::{registry, sandbox::Sandbox, tiny_model};
 
 const PUBLISH: [&str; 6] = ["publish", "--project", "sentiment", "--tag", "t1", "--wait"];
 
@@ -125,4 +125,64 @@ fn the_card_tells_where_the_model_came_from() {
     for word in ["macro_recall", "libtorch", "sha256", "t1"] {
         assert!(text.contains(word), "the card does not tell {word}: {card:#}");
     }
+}
+
+/// As the component's ner: two models of one job, each in a folder of its own, under one card.
+#[test]
+fn two_pipelines_are_registered_together() {
+    let machine = Sandbox::new();
+    for (name, seed) in [("acme/tiny", 7), ("acme/other", 8)] {
+        let repository = machine.repository(name);
+        if !repository.exists() {
+            tiny_model::write(&repository, seed).expect("a second model");
+        }
+        tiny_model::add_head(&repository, &["O", "B-PER", "B-LOC"], seed).expect("a head");
+    }
+    machine.write_project(
+        "ner",
+        &[
+            ("MODEL", "NER-TRAINED"),
+            ("HUGGINGFACE_PIPELINE_TASK", "token-classification"),
+            ("HUGGINGFACE_PIPELINE_TASK_KJ", "token-classification"),
+            ("HUGGINGFACE_MODEL_REFERENCE_KJ", "acme/other"),
+            (
+                "SAMPLE_DOCUMENTS",
+                r#"[["john went to london"], ["mary is in paris", "it is new"]]"#,
+            ),
+            ("TRAIN", "false"),
+            ("TRAIN_DATA", ""),
+            ("VALIDATION_DATA", ""),
+            ("EPOCHS", ""),
+            ("TRAIN_BATCH_SIZE", ""),
+            ("WARMUP_STEPS", ""),
+            ("LEARNING_RATE", ""),
+        ],
+    );
+    let done = machine.run("dispatcher", &["publish", "--project", "ner", "--tag", "t1", "--wait"]);
+    assert_eq!(done.code(), 0, "{}", done.output());
+    let versions = registry::visible_versions(&machine.store());
+    assert_eq!(versions.len(), 1, "{versions:?}");
+    registry::assert_whole(&versions[0]);
+    let weights = |folder: &str| {
+        fs::read(
+            versions[0]
+                .join("model/model_artifacts")
+                .join(folder)
+                .join("model.safetensors"),
+        )
+    };
+    let (base, other) = (
+        weights("base_ner").expect("base_ner"),
+        weights("korean_japanese_ner").expect("the other"),
+    );
+    assert!(base != other, "both folders hold the same model");
+    let predictions = fs::read(versions[0].join("model/test_files/predictions")).expect("predictions");
+    let predictions: serde_json::Value = serde_json::from_slice(&predictions).expect("JSON");
+    let documents: Vec<usize> = predictions
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|of| of.as_array().map_or(0, Vec::len))
+        .collect();
+    assert_eq!(documents, [1, 2], "one list of documents a pipeline: {predictions:#}");
 }

@@ -119,7 +119,8 @@ impl StoreError {
 /// * A key is either written once (`put_new`, `copy_new`, `put_file_new`) or starts with `put_new` and changes by
 ///   `replace`; it must not be a prefix folder of another key.
 /// * Backends differ in: the cost of `copy_new` (a hard link in a directory, a server-side copy in S3), whether
-///   `Conflict::Retry` and `Conflict::Unknown` occur (never in a directory).
+///   `Conflict::Retry` occurs (never in a directory), and when `Conflict::Unknown` does (in a directory only to a writer
+///   that was stopped in the middle of its write while others went on).
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// The object, or `None`.
