@@ -9,7 +9,8 @@ const HIDDEN: usize = 32;
 const LAYERS: usize = 2;
 const HEADS: usize = 2;
 const INTERMEDIATE: usize = 64;
-const POSITIONS: usize = 64;
+/// So many that the weights (2 MB) come in several pieces of 256 KiB: a kill can hit the middle of their download.
+const POSITIONS: usize = 16384;
 
 /// Words that the vocabulary knows whole; everything else is spelt in letters.
 const WORDS: &[&str] = &[

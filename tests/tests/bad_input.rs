@@ -289,7 +289,7 @@ fn a_store_without_space() {
         "mkdir -p store && mount -t tmpfs -o size=96k tmpfs store || exit 99
          {dispatcher} publish --project sentiment --tag t1 --wait --timeout 10s; echo \"full: $?\"
          echo \"cards: $(find store -name model_card | wc -l)\"
-         mount -o remount,size=50m store
+         mount -o remount,size=200m store
          {worker} run --drain; echo \"drained: $?\"
          {dispatcher} status",
         dispatcher = dispatcher.display(),
