@@ -6,6 +6,7 @@
 //! * stdout carries one [`Event`] a line; logs go to stderr.
 //! * the exit code is an [`ExitCode`]; `SIGTERM` means: finish the step, write a checkpoint, exit 75.
 //! * the environment holds no credentials and there is no network: everything the trainer reads is in `--inputs`.
+//! * `TRAINYARD_SUPERVISED=1` in it means that stdin is held open by the worker: at its end the trainer exits at once.
 //!
 //! Any program that keeps to this can be a trainer.
 
