@@ -62,7 +62,7 @@ judges() {
   if [ "$(cat "$folder/.complete" 2>/dev/null)" = "$want" ]; then have "Python judges"; return; fi
   rm -rf "$folder"
   step "a Python environment in .tools/python" "$python" -m venv "$folder"
-  step "transformers, sentence-transformers, keybert, seqeval, scikit-learn, huggingface_hub" \
+  step "transformers, sentence-transformers, sentencepiece, keybert, seqeval, scikit-learn, huggingface_hub" \
     "$folder/bin/pip" install -q --no-deps -r "$root/tests/python/requirements.txt"
   step "making libtorch importable there" link_torch "$folder"
   echo "$want" >"$folder/.complete"
