@@ -101,15 +101,11 @@ fn a_revision_that_is_not_there() {
 }
 
 #[test]
-fn a_repository_without_safetensors() {
+fn a_repository_without_weights_that_can_be_read() {
     let machine = Sandbox::new();
     let repository = machine.repository("acme/tiny");
-    fs::rename(
-        repository.join("model.safetensors"),
-        repository.join("pytorch_model.bin"),
-    )
-    .unwrap();
-    refused_at_publish(&machine, 20, &["safetensors", "pytorch_model.bin"]);
+    fs::rename(repository.join("model.safetensors"), repository.join("tf_model.h5")).unwrap();
+    refused_at_publish(&machine, 20, &["safetensors", "pytorch_model.bin", "tf_model.h5"]);
 }
 
 #[test]

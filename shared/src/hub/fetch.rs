@@ -4,7 +4,7 @@ use super::error::HubError;
 use super::layout::{RepositoryFolder, create_folder, write_whole};
 use super::lock::Lock;
 use super::manifest::{HubFile, Manifest};
-use super::needs::{Needs, select, shards};
+use super::needs::{Needs, select};
 use super::online::Asked;
 use super::transfer::{is_intact, obtain};
 use super::{Hub, HubModel, Progress, Snapshot, check_commit, check_repository, check_revision, eviction};
@@ -63,11 +63,11 @@ impl Hub {
         if origin == Origin::Hub {
             manifest.write(&folder)?;
         }
-        let mut files = selection.files;
+        let mut files = selection.files.clone();
         if let Some(index) = &selection.index {
             self.obtain_all(&folder, model, std::slice::from_ref(index), progress)
                 .await?;
-            files.extend(shards(&manifest, &folder.blob(&index.digest))?);
+            files.extend(selection.shards(&manifest, &folder.blob(&index.digest))?);
         }
         self.obtain_all(&folder, model, &files, progress).await?;
         create_folder(&folder.snapshot(&model.commit))?;

@@ -51,6 +51,11 @@ impl Manifest {
         })
     }
 
+    /// The file of this path.
+    pub(super) fn find(&self, path: &str) -> Option<&HubFile> {
+        self.files.iter().find(|file| file.path == path)
+    }
+
     /// The one beside the snapshot; `None` if there is none that can be used, which is as good as none.
     pub(super) fn read(folder: &RepositoryFolder, commit: &str) -> Option<Self> {
         let path = folder.manifest(commit);

@@ -59,7 +59,7 @@ impl Hub {
     }
 
     /// Pins a branch, tag or commit of a repository to its commit, and checks that the commit holds what every job
-    /// needs: `config.json`, safetensors, a tokenizer.
+    /// needs: `config.json`, weights, a tokenizer.
     ///
     /// A commit that is complete in the cache is answered from there. A revision is asked of the hub; if the hub cannot
     /// be reached and the cache knows what commit it was when it was last fetched, that is the answer, with a warning.
@@ -143,9 +143,8 @@ impl Hub {
         let manifest = Manifest::read(&folder, &commit).or_else(|| Manifest::adopt(&folder, repository, &commit))?;
         let mut selection = needs::select(&manifest, Needs::default()).ok()?;
         if let Some(index) = &selection.index {
-            selection
-                .files
-                .extend(needs::shards(&manifest, &folder.blob(&index.digest)).ok()?);
+            let shards = selection.shards(&manifest, &folder.blob(&index.digest)).ok()?;
+            selection.files.extend(shards);
         }
         let there =
             |file: &HubFile| std::fs::metadata(folder.blob(&file.digest)).is_ok_and(|found| found.len() == file.size);

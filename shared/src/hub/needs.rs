@@ -5,10 +5,30 @@ use super::manifest::{HubFile, Manifest};
 use std::collections::BTreeSet;
 use trainer_protocol::Task;
 
-/// The weights where they are one file.
-const WEIGHTS: &str = "model.safetensors";
-/// Where they are several: which tensor lies in which file.
-const INDEX: &str = "model.safetensors.index.json";
+/// A file format of weights, as `transformers` names its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Format {
+    /// The weights where they are one file.
+    whole: &'static str,
+    /// Where they are several: which tensor lies in which file.
+    index: &'static str,
+    /// What the names of those files end with.
+    ending: &'static str,
+}
+
+/// In the order in which the trainer looks for them: the first that a repository has is read, the others never.
+const FORMATS: [Format; 2] = [
+    Format {
+        whole: "model.safetensors",
+        index: "model.safetensors.index.json",
+        ending: ".safetensors",
+    },
+    Format {
+        whole: "pytorch_model.bin",
+        index: "pytorch_model.bin.index.json",
+        ending: ".bin",
+    },
+];
 /// Most bytes of an index that are read: those of the largest models have a few hundred kilobytes.
 const INDEX_LIMIT: u64 = 16 << 20;
 
@@ -46,9 +66,10 @@ const SENTENCES: [&str; 3] = [
     "config_sentence_transformers.json",
 ];
 
-/// What a job needs of a repository. Always: `config.json`, the weights as safetensors (one file, or the shards of an
-/// index) and every tokenizer file. Never: weights in another format (`pytorch_model.bin`, `*.h5`, `*.msgpack`,
-/// `*.onnx`, `*.ot`, `openvino/`), which triple the bytes of some repositories.
+/// What a job needs of a repository. Always: `config.json`, the weights in one format (safetensors, else
+/// `pytorch_model.bin`; one file, or the shards of an index) and every tokenizer file. Never: weights in another format
+/// (`pytorch_model.bin` beside safetensors, `*.h5`, `*.msgpack`, `*.onnx`, `*.ot`, `openvino/`), which triple the bytes
+/// of some repositories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Needs {
     /// The files of sentence-transformers too (pooling and the like), where the repository has them.
@@ -64,22 +85,27 @@ impl Needs {
         }
     }
 
-    fn wants(self, path: &str) -> bool {
-        path == "config.json" || TOKENIZER.contains(&path) || (self.sentences && is_of_sentences(path))
+    fn wants(self, manifest: &Manifest, path: &str) -> bool {
+        path == "config.json" || TOKENIZER.contains(&path) || (self.sentences && is_of_sentences(manifest, path))
     }
 }
 
-/// A file at the root, or of a module's folder (`1_Pooling/config.json`, `2_Dense/model.safetensors`).
-fn is_of_sentences(path: &str) -> bool {
+/// A file at the root, or of a module's folder (`1_Pooling/config.json`, `2_Dense/model.safetensors`; there too the
+/// first format of weights only).
+fn is_of_sentences(manifest: &Manifest, path: &str) -> bool {
     let module = |folder: &str| {
         folder
             .split_once('_')
             .is_some_and(|(number, _)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
     };
+    let first = |folder: &str| {
+        let there = |format: &&Format| manifest.find(&format!("{folder}/{}", format.whole)).is_some();
+        FORMATS.iter().find(there).map(|format| format.whole)
+    };
     SENTENCES.contains(&path)
         || path
             .split_once('/')
-            .is_some_and(|(folder, file)| module(folder) && ["config.json", WEIGHTS].contains(&file))
+            .is_some_and(|(folder, file)| module(folder) && (file == "config.json" || Some(file) == first(folder)))
 }
 
 /// The needed files of a commit, without the shards that an index names.
@@ -89,82 +115,81 @@ pub(super) struct Selection {
     pub(super) files: Vec<HubFile>,
     /// The index, if the weights are in shards; it is among `files`.
     pub(super) index: Option<HubFile>,
+    format: Format,
 }
 
 impl Selection {
     /// The files, and every shard that the index can name: known before the index is there.
     pub(super) fn at_most(&self, manifest: &Manifest) -> Vec<HubFile> {
-        let shard = |file: &&HubFile| file.path.ends_with(".safetensors") && !file.path.contains('/');
+        let shard = |file: &&HubFile| file.path.ends_with(self.format.ending) && !file.path.contains('/');
         let shards = manifest.files.iter().filter(|file| self.index.is_some() && shard(file));
         self.files.iter().chain(shards).cloned().collect()
+    }
+
+    /// The shards that the index file at `path`, already verified, names; none where the weights are one file.
+    ///
+    /// # Errors
+    /// [`HubError::Lacks`]: the index cannot be understood, or it names a file that the commit does not have.
+    pub(super) fn shards(&self, manifest: &Manifest, path: &std::path::Path) -> Result<Vec<HubFile>, HubError> {
+        #[derive(serde::Deserialize)]
+        struct Index {
+            weight_map: std::collections::BTreeMap<String, String>,
+        }
+        let name = self.format.index;
+        let size = std::fs::metadata(path)
+            .map_err(|e| HubError::io("read", path, e))?
+            .len();
+        if size > INDEX_LIMIT {
+            return Err(lacks(manifest, format!("{name} of a readable size")));
+        }
+        let text = std::fs::read(path).map_err(|e| HubError::io("read", path, e))?;
+        let Ok(index) = serde_json::from_slice::<Index>(&text) else {
+            return Err(lacks(manifest, format!("{name} with a weight_map")));
+        };
+        let names: BTreeSet<String> = index.weight_map.into_values().collect();
+        let find = |shard: String| {
+            let found = manifest.find(&shard).filter(|_| shard.ends_with(self.format.ending));
+            found
+                .cloned()
+                .ok_or_else(|| lacks(manifest, format!("{shard:?}, which {name} names")))
+        };
+        names.into_iter().map(find).collect()
     }
 }
 
 /// The files that `needs` names.
 ///
 /// # Errors
-/// [`HubError::Lacks`]: the repository has no config, no safetensors or no tokenizer.
+/// [`HubError::Lacks`]: the repository has no config, no weights in a known format or no tokenizer.
 pub(super) fn select(manifest: &Manifest, needs: Needs) -> Result<Selection, HubError> {
-    let find = |path: &str| manifest.files.iter().find(|file| file.path == path);
-    let whole = find(WEIGHTS);
-    let index = if whole.is_none() { find(INDEX) } else { None };
-    if find("config.json").is_none() {
+    if manifest.find("config.json").is_none() {
         return Err(lacks(manifest, "config.json".into()));
     }
-    if whole.is_none() && index.is_none() {
+    let mut candidates = FORMATS
+        .iter()
+        .flat_map(|format| [(format, format.whole), (format, format.index)]);
+    let Some((format, weights)) = candidates.find(|(_, path)| manifest.find(path).is_some()) else {
         return Err(lacks(
             manifest,
-            "weights in the safetensors format (model.safetensors)".into(),
+            "weights that can be read (model.safetensors or pytorch_model.bin, whole or in shards)".into(),
         ));
-    }
+    };
     if !ENOUGH_FOR_A_TOKENIZER
         .iter()
-        .any(|set| set.iter().all(|path| find(path).is_some()))
+        .any(|set| set.iter().all(|path| manifest.find(path).is_some()))
     {
         return Err(lacks(
             manifest,
             "tokenizer (tokenizer.json, vocab.txt or a SentencePiece model)".into(),
         ));
     }
-    let weights = whole.or(index);
-    let wanted = |file: &&HubFile| needs.wants(&file.path) || Some(*file) == weights;
+    let wanted = |file: &&HubFile| needs.wants(manifest, &file.path) || file.path == weights;
     let files = manifest.files.iter().filter(wanted).cloned().collect();
     Ok(Selection {
         files,
-        index: index.cloned(),
+        index: manifest.find(weights).filter(|_| weights == format.index).cloned(),
+        format: *format,
     })
-}
-
-/// The shards that the index file at `path`, already verified, names.
-///
-/// # Errors
-/// [`HubError::Lacks`]: the index cannot be understood, or it names a file that the commit does not have.
-pub(super) fn shards(manifest: &Manifest, path: &std::path::Path) -> Result<Vec<HubFile>, HubError> {
-    #[derive(serde::Deserialize)]
-    struct Index {
-        weight_map: std::collections::BTreeMap<String, String>,
-    }
-    let size = std::fs::metadata(path)
-        .map_err(|e| HubError::io("read", path, e))?
-        .len();
-    if size > INDEX_LIMIT {
-        return Err(lacks(manifest, format!("{INDEX} of a readable size")));
-    }
-    let text = std::fs::read(path).map_err(|e| HubError::io("read", path, e))?;
-    let Ok(index) = serde_json::from_slice::<Index>(&text) else {
-        return Err(lacks(manifest, format!("{INDEX} with a weight_map")));
-    };
-    let names: BTreeSet<String> = index.weight_map.into_values().collect();
-    let find = |name: String| {
-        let found = manifest
-            .files
-            .iter()
-            .find(|file| file.path == name && name.ends_with(".safetensors"));
-        found
-            .cloned()
-            .ok_or_else(|| lacks(manifest, format!("{name:?}, which {INDEX} names")))
-    };
-    names.into_iter().map(find).collect()
 }
 
 fn lacks(manifest: &Manifest, missing: String) -> HubError {
@@ -184,107 +209,4 @@ fn lacks(manifest: &Manifest, missing: String) -> HubError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hub::digest::Digest;
-
-    fn manifest(paths: &[&str]) -> Manifest {
-        let digest = Digest::try_from("0".repeat(40)).expect("a digest");
-        let files = paths.iter().map(|path| HubFile {
-            path: (*path).into(),
-            size: 1,
-            digest: digest.clone(),
-        });
-        Manifest::new("a/b", &"1".repeat(40), files.collect()).expect("plain paths")
-    }
-
-    fn selected(paths: &[&str], sentences: bool) -> Result<Vec<String>, String> {
-        let found = select(&manifest(paths), Needs { sentences });
-        found
-            .map(|s| s.files.into_iter().map(|f| f.path).collect())
-            .map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn only_needed_files_are_selected() {
-        let all = [
-            "1_Pooling/config.json",
-            "README.md",
-            "config.json",
-            "flax_model.msgpack",
-            "model.onnx",
-            "model.safetensors",
-            "modules.json",
-            "onnx/model.onnx",
-            "openvino/openvino_model.bin",
-            "pytorch_model.bin",
-            "rust_model.ot",
-            "tf_model.h5",
-            "tokenizer.json",
-            "vocab.txt",
-            "onnx/config.json",
-            "x/model.safetensors",
-        ];
-        let plain = ["config.json", "model.safetensors", "tokenizer.json", "vocab.txt"];
-        assert_eq!(selected(&all, false).expect("complete"), plain);
-        let mut with_sentences = vec!["1_Pooling/config.json"];
-        with_sentences.extend([
-            "config.json",
-            "model.safetensors",
-            "modules.json",
-            "tokenizer.json",
-            "vocab.txt",
-        ]);
-        assert_eq!(selected(&all, true).expect("complete"), with_sentences);
-    }
-
-    #[test]
-    fn what_is_missing_is_said_with_what_is_there() {
-        let error = selected(&["config.json", "pytorch_model.bin", "vocab.txt"], false).expect_err("no safetensors");
-        assert!(
-            error.contains("no weights in the safetensors format") && error.contains("pytorch_model.bin"),
-            "{error}"
-        );
-        let error = selected(&["config.json", "model.safetensors"], false).expect_err("no tokenizer");
-        assert!(error.contains("no tokenizer"), "{error}");
-        let error = selected(&[], false).expect_err("nothing");
-        assert!(
-            error.contains("no config.json") && error.contains("holds no files"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn shards_are_those_of_the_index_and_must_be_there() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("index");
-        let of = manifest(&[
-            "config.json",
-            INDEX,
-            "vocab.txt",
-            "model-1.safetensors",
-            "model-2.safetensors",
-            "evil.bin",
-        ]);
-        std::fs::write(
-            &path,
-            r#"{"weight_map":{"a":"model-1.safetensors","b":"model-1.safetensors"}}"#,
-        )
-        .expect("written");
-        let found: Vec<String> = shards(&of, &path)
-            .expect("shards")
-            .into_iter()
-            .map(|f| f.path)
-            .collect();
-        assert_eq!(found, ["model-1.safetensors"]);
-        for bad in [
-            r#"{"weight_map":{"a":"../x.safetensors"}}"#,
-            r#"{"weight_map":{"a":"evil.bin"}}"#,
-            "[]",
-            "",
-        ] {
-            std::fs::write(&path, bad).expect("written");
-            assert!(matches!(shards(&of, &path), Err(HubError::Lacks { .. })), "{bad}");
-        }
-    }
-}
+mod tests;

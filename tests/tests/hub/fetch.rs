@@ -162,6 +162,37 @@ async fn weights_in_shards_come_whole_and_no_other_shard_does() -> Result<()> {
 }
 
 #[tokio::test]
+async fn without_safetensors_the_weights_of_torch_come() -> Result<()> {
+    let bench = Bench::new().await?;
+    std::fs::remove_file(bench.repository(MODEL).join("model.safetensors"))?;
+    let (_, snapshot) = bench.fetched().await?;
+    let weights = std::fs::read(snapshot.folder().join("pytorch_model.bin"))?;
+    assert_eq!(weights.len(), WEIGHTS);
+    assert!(!snapshot.folder().join("tf_model.h5").exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn shards_of_torch_come_too() -> Result<()> {
+    let bench = Bench::new().await?;
+    let folder = bench.repository(MODEL);
+    std::fs::remove_file(folder.join("model.safetensors"))?;
+    std::fs::rename(
+        folder.join("pytorch_model.bin"),
+        folder.join("pytorch_model-00001-of-00001.bin"),
+    )?;
+    std::fs::write(folder.join("training_args.bin"), "not weights")?;
+    std::fs::write(
+        folder.join("pytorch_model.bin.index.json"),
+        r#"{"weight_map": {"a": "pytorch_model-00001-of-00001.bin"}}"#,
+    )?;
+    let (_, snapshot) = bench.fetched().await?;
+    assert!(snapshot.folder().join("pytorch_model-00001-of-00001.bin").exists());
+    assert!(!snapshot.folder().join("training_args.bin").exists());
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_token_goes_to_the_hub_and_to_no_other_host() -> Result<()> {
     let bench = Bench::new().await?;
     std::fs::write(bench.repository(MODEL).join(".gated"), "hf_right")?;

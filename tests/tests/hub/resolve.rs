@@ -78,13 +78,16 @@ async fn names_that_cannot_be_are_refused_without_asking() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_repository_without_safetensors_is_refused_with_what_it_holds() -> Result<()> {
+async fn a_repository_without_weights_that_can_be_read_is_refused_with_what_it_holds() -> Result<()> {
     let bench = Bench::new().await?;
-    std::fs::remove_file(bench.repository(MODEL).join("model.safetensors"))?;
+    for weights in ["model.safetensors", "pytorch_model.bin"] {
+        bench.hub()?.resolve(MODEL, "main").await?;
+        std::fs::remove_file(bench.repository(MODEL).join(weights))?;
+    }
     let (error, text) = refusal(&bench, MODEL, "main").await?;
     assert_eq!(error.kind(), Kind::User);
     assert!(
-        text.contains("safetensors") && text.contains("pytorch_model.bin"),
+        text.contains("pytorch_model.bin") && text.contains("tf_model.h5"),
         "{text}"
     );
     Ok(())
