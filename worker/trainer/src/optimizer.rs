@@ -144,11 +144,15 @@ pub fn accumulate(sum: &mut [Tensor], more: &[Tensor]) {
     });
 }
 
-/// Gradients of `loss` in the order of `parameters`, contiguous fp32.
+/// Gradients of `loss` in the order of `parameters`, contiguous fp32; zero for a parameter that `loss` does not depend on.
 pub fn gradients(loss: &Tensor, parameters: &[Parameter]) -> crate::failure::Result<Vec<Tensor>> {
     let leaves: Vec<&Tensor> = parameters.iter().map(|p| &p.value).collect();
     let gradients = Tensor::f_run_backward(&[loss], &leaves, false, false)?;
-    Ok(gradients.iter().map(|g| g.to_kind(Kind::Float).contiguous()).collect())
+    let gradient = |(gradient, parameter): (&Tensor, &Parameter)| match gradient.defined() {
+        true => gradient.to_kind(Kind::Float).contiguous(),
+        false => no_grad(|| parameter.value.zeros_like()),
+    };
+    Ok(gradients.iter().zip(parameters).map(gradient).collect())
 }
 
 #[cfg(test)]

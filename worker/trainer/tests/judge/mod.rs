@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
 pub(crate) mod job;
+pub(crate) mod table;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,12 @@ pub(crate) fn models() -> &'static Path {
 
 /// Copies a model so that it can be changed.
 pub(crate) fn copy(name: &str, to: &Path) {
-    for entry in std::fs::read_dir(models().join(name)).unwrap() {
+    copy_folder(&models().join(name), to);
+}
+
+/// The files of a folder.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         if entry.path().is_file() {
             std::fs::create_dir_all(to).unwrap();

@@ -11,32 +11,40 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
 
-MODEL, ROWS, STEPS, OUT = sys.argv[1], json.load(open(sys.argv[2])), int(sys.argv[3]), sys.argv[4]
-RATE, WARMUP, TOTAL, DECAY, CLIP = 5e-5, 2, 20, 0.01, 1.0
+DECAY, CLIP = 0.01, 1.0
 
 
-def main():
-    model = AutoModelForSequenceClassification.from_pretrained(MODEL).train()
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            assert module.p == 0.0, "the model must come without dropout"
-    batch = AutoTokenizer.from_pretrained(MODEL)(ROWS["texts"], padding=True, return_tensors="pt")
-    if model.config.model_type == "distilbert":
-        batch.pop("token_type_ids", None)
+def train(model, loss_of, steps, rate, warmup):
+    """Changes `model`, whose loss `loss_of()` computes; gives the loss of each step."""
     kept = [p for p in model.parameters() if p.dim() < 2]
     decayed = [p for p in model.parameters() if p.dim() >= 2]
-    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": DECAY}, {"params": kept, "weight_decay": 0.0}], lr=RATE)
-    schedule = get_linear_schedule_with_warmup(optimizer, WARMUP, TOTAL)
+    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": DECAY}, {"params": kept, "weight_decay": 0.0}], lr=rate)
+    schedule = get_linear_schedule_with_warmup(optimizer, warmup, steps)
+    optimizer.zero_grad()
     losses = []
-    for _ in range(STEPS):
-        loss = model(**batch, labels=torch.tensor(ROWS["labels"])).loss
+    for _ in range(steps):
+        loss = loss_of()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
         losses.append(loss.item())
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, OUT)
+    return losses
+
+
+def main():
+    folder, rows, steps, out = sys.argv[1], json.load(open(sys.argv[2])), int(sys.argv[3]), sys.argv[4]
+    model = AutoModelForSequenceClassification.from_pretrained(folder).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            assert module.p == 0.0, "the model must come without dropout"
+    batch = AutoTokenizer.from_pretrained(folder)(rows["texts"], padding=True, return_tensors="pt")
+    if model.config.model_type == "distilbert":
+        batch.pop("token_type_ids", None)
+    labels = torch.tensor(rows["labels"])
+    losses = train(model, lambda: model(**batch, labels=labels).loss, steps, rate=5e-5, warmup=2)
+    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, out)
     print(json.dumps(losses))
 
 
