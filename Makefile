@@ -4,6 +4,9 @@ SHELL := /bin/bash
 TAG ?= $(or $(IMAGE_TAG),local)
 PROJECTS ?= keywords ner sentiment
 
+# Files that a macro declares, which cargo fmt does not look into.
+FAMILIES := $(wildcard worker/trainer/src/encoder/*.rs)
+
 .PHONY: help setup build start test lint fmt clean
 
 help: ## this list
@@ -23,10 +26,12 @@ test: ## everything that is tested, from a fresh clone
 
 lint: setup ## formatting and lints
 	cargo fmt --all --check
+	rustfmt --edition 2024 --check $(FAMILIES)
 	cargo clippy --workspace --all-targets -- -D warnings
 
 fmt: ## format the code
 	cargo fmt --all
+	rustfmt --edition 2024 $(FAMILIES)
 
 clean: ## removes what was built and registered here; keeps .tools
 	cargo clean

@@ -30,9 +30,11 @@ impl Dropout {
     }
 
     /// `x` with each value zeroed with `probability` and the others scaled up, so that the expectation stays.
-    /// The probability is rounded to 1/65536.
-    pub fn apply(&mut self, x: Tensor, probability: f64) -> Tensor {
-        let Some([seed, step, part]) = self.at else { return x };
+    /// The probability is rounded to 1/65536. `None` is a place without dropout, which is not counted.
+    pub fn apply(&mut self, x: Tensor, probability: impl Into<Option<f64>>) -> Tensor {
+        let (Some([seed, step, part]), Some(probability)) = (self.at, probability.into()) else {
+            return x;
+        };
         self.place += 1;
         let dropped = (probability * 65536.0).round() as u16;
         if dropped == 0 {

@@ -35,7 +35,7 @@ impl Repository {
     pub fn open(folder: PathBuf, name: &str) -> Result<Self> {
         let config = Config::open(&folder, name)?;
         Ok(Self {
-            family: Family::of(&config)?,
+            family: config.family(),
             tokenizer: Tokenizer::open(&folder, name, &config)?,
             weights: Weights::open(&folder, name)?,
             name: name.to_owned(),
@@ -44,27 +44,28 @@ impl Repository {
         })
     }
 
-    /// Does the checkpoint have a layer over labels?
+    /// Does the checkpoint have a layer over the labels of `head`?
     #[must_use]
-    pub fn has_classifier(&self) -> bool {
-        self.weights.has(&format!("{}.weight", self.family.classifier))
+    pub fn has_classifier(&self, head: HeadKind) -> bool {
+        self.weights.has(&format!("{}.weight", self.family.classifier(head)))
     }
 
     /// Builds the model. `training` is the seed of new tensors where training follows.
     ///
     /// # Errors
     ///
-    /// Where tensors are missing beyond a new head, or of other shapes than config.json says.
+    /// Where tensors are missing beyond a new head, left over in the encoder, or of other shapes than config.json says.
     pub fn build(&mut self, head: HeadKind, classifier: Classifier, training: Option<u64>) -> Result<Model> {
-        let mut loader = Loader::new(&self.config, self.family, &mut self.weights, head, classifier, training)?;
+        let mut loader = Loader::new(&self.config, &mut self.weights, head, classifier, training)?;
         let encoder = (self.family.load)(&self.config, &mut loader, head)?;
-        let (parameters, initialised) = loader.finish()?;
+        let used = loader.finish()?;
         Ok(Model {
             encoder,
-            parameters,
+            parameters: used.parameters,
             head,
-            initialised,
-            padding: self.config.pad_token_id(),
+            initialised: used.initialised,
+            unused: used.unused,
+            padding: self.config.pad_token_id()?,
         })
     }
 }
@@ -79,6 +80,8 @@ pub struct Model {
     pub head: HeadKind,
     /// Names of the parameters that the checkpoint did not have.
     pub initialised: Vec<String>,
+    /// Names of the checkpoint's tensors that the model has no use for.
+    pub unused: Vec<String>,
     padding: i64,
 }
 

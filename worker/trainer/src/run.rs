@@ -85,11 +85,7 @@ impl Run<'_> {
         let (train, validation) = self.read_data(training.as_ref())?;
         self.interruption.check()?;
         let labels = self.labels(train.as_ref(), validation.as_ref())?;
-        let count = labels.names.len() as i64;
-        let head = match self.job.task {
-            Task::TokenClassification => HeadKind::Token { labels: count },
-            _ => HeadKind::Text { labels: count },
-        };
+        let head = self.head(labels.names.len() as i64);
         let seed = training.as_ref().map(|_| self.job.seed);
         let mut model = self.repository.build(head, labels.classifier, seed)?;
         let tokenizer = self.tokenizer()?;
@@ -194,8 +190,18 @@ impl Run<'_> {
         read.map_err(|e| Failure::user(chain(&e)))
     }
 
+    /// The classification task's head.
+    fn head(&self, labels: i64) -> HeadKind {
+        match self.job.task {
+            Task::TokenClassification => HeadKind::Token { labels },
+            _ => HeadKind::Text { labels },
+        }
+    }
+
     fn labels(&self, train: Option<&Dataset>, validation: Option<&Dataset>) -> Result<Labels> {
-        let (config, has_classifier) = (&self.repository.config, self.repository.has_classifier());
+        // How many labels there will be does not matter for the classifier's name.
+        let has_classifier = self.repository.has_classifier(self.head(0));
+        let config = &self.repository.config;
         let judged = validation.map(Dataset::label_names).unwrap_or_default();
         match train {
             Some(train) => Labels::of_training(config, has_classifier, union(train.label_names(), &judged)),

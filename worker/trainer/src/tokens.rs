@@ -39,9 +39,6 @@ pub struct Tokenizer {
     limit: usize,
 }
 
-/// `tokenizer_config.json` where nothing is said, as `BertTokenizer` has it.
-const UNLIMITED: usize = 512;
-
 impl Tokenizer {
     /// From `tokenizer.json`, else from `vocab.txt` and `tokenizer_config.json`; rows are cut to what the model takes.
     ///
@@ -70,7 +67,7 @@ impl Tokenizer {
             .or_else(|| settings.get("max_len"))
             .and_then(Value::as_u64);
         let said = said.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-        let limit = said.min(config.max_positions().unwrap_or(UNLIMITED));
+        let limit = said.min(config.max_positions()?);
         let unknown = settings.get("unk_token").and_then(token_text).unwrap_or("[UNK]");
         let unknown = inner.token_to_id(unknown);
         Self { inner, unknown, limit }.cut_to(limit)

@@ -1,10 +1,10 @@
 //! Activation functions by the names that config.json gives them (`transformers.activations.ACT2FN`).
 
 use super::Config;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use tch::Tensor;
 
-/// Between the two layers of a feed-forward block.
+/// Between the two layers of a feed-forward block or of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activation {
     /// With the error function.
@@ -13,21 +13,30 @@ pub(crate) enum Activation {
     GeluTanh,
     Relu,
     Silu,
+    Tanh,
 }
+
+/// Names that config.json may use.
+const NAMES: [(&str, Activation); 9] = [
+    ("gelu", Activation::Gelu),
+    ("gelu_python", Activation::Gelu),
+    ("gelu_new", Activation::GeluTanh),
+    ("gelu_fast", Activation::GeluTanh),
+    ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("relu", Activation::Relu),
+    ("silu", Activation::Silu),
+    ("swish", Activation::Silu),
+    ("tanh", Activation::Tanh),
+];
 
 impl Activation {
     /// The one that `key` of config.json names.
     pub(crate) fn from_config(config: &Config, key: &str) -> Result<Self> {
-        match config.text(key, "gelu")?.as_str() {
-            "gelu" => Ok(Self::Gelu),
-            "gelu_new" | "gelu_pytorch_tanh" => Ok(Self::GeluTanh),
-            "relu" => Ok(Self::Relu),
-            "silu" | "swish" => Ok(Self::Silu),
-            other => Err(Failure::user(format!(
-                "{}: {key} `{other}` is not known (known: gelu, gelu_new, gelu_pytorch_tanh, relu, silu, swish)",
-                config.file()
-            ))),
-        }
+        let name = config.text(key)?;
+        let found = NAMES.iter().find(|(known, _)| *known == name);
+        found
+            .map(|(_, activation)| *activation)
+            .ok_or_else(|| config.wrong(key, &format!("one of {}", NAMES.map(|(known, _)| known).join(", "))))
     }
 
     pub(crate) fn apply(self, x: &Tensor) -> Tensor {
@@ -36,6 +45,7 @@ impl Activation {
             Self::GeluTanh => x.gelu("tanh"),
             Self::Relu => x.relu(),
             Self::Silu => x.silu(),
+            Self::Tanh => x.tanh(),
         }
     }
 }

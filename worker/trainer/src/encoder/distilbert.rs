@@ -1,20 +1,52 @@
 //! DistilBERT (Sanh et al., 2019) as `transformers.models.distilbert` has it.
 
 use super::activation::Activation;
-use super::attention;
-use super::layers::{Embedding, LayerNorm, Linear};
-use super::{Config, Encoder, Family, HeadKind, Loader};
+use super::embeddings::{Embeddings, PositionIds, TokenTypes};
+use super::heads::{FirstToken, Head};
+use super::transformer_layer::{self, LayerNames, TransformerLayer};
+use super::{Config, Encoder, Family, HeadKind, Loader, attention};
 use crate::batches::Batch;
 use crate::dropout::Dropout;
 use crate::failure::Result;
 use tch::Tensor;
 
-pub(super) const FAMILY: Family = Family {
+pub(super) const FAMILIES: &[Family] = &[Family {
     model_type: "distilbert",
     prefix: "distilbert.",
-    classifier: "classifier",
     class_stem: "DistilBert",
+    text_classifier: "classifier",
+    token_classifier: "classifier",
+    positions: PositionIds::FromZero,
+    renamed: &[
+        ("hidden_size", "dim"),
+        ("num_hidden_layers", "n_layers"),
+        ("num_attention_heads", "n_heads"),
+        ("intermediate_size", "hidden_dim"),
+        ("hidden_act", "activation"),
+        ("hidden_dropout_prob", "dropout"),
+        ("attention_probs_dropout_prob", "attention_dropout"),
+    ],
+    defaults: r#"{
+        "vocab_size": 30522, "max_position_embeddings": 512, "n_layers": 6, "n_heads": 12, "dim": 768,
+        "hidden_dim": 3072, "dropout": 0.1, "attention_dropout": 0.1, "activation": "gelu",
+        "initializer_range": 0.02, "seq_classif_dropout": 0.2, "pad_token_id": 0
+    }"#,
+    ignored: &[],
     load: |config, loader, head| Ok(Box::new(DistilBert::load(config, loader, head)?)),
+}];
+
+/// `TransformerBlock`.
+const LAYER: LayerNames = LayerNames {
+    query: "attention.q_lin",
+    key: "attention.k_lin",
+    value: "attention.v_lin",
+    attention_output: "attention.out_lin",
+    attention_norm: "sa_layer_norm",
+    intermediate: "ffn.lin1",
+    output: "ffn.lin2",
+    output_norm: "output_layer_norm",
+    attention_output_dropout: false,
+    output_dropout: true,
 };
 
 /// Fixed in the architecture.
@@ -22,148 +54,36 @@ const EPSILON: f64 = 1e-12;
 
 #[derive(Debug)]
 struct DistilBert {
-    words: Embedding,
-    positions: Embedding,
-    norm: LayerNorm,
-    layers: Vec<Layer>,
+    embeddings: Embeddings,
+    layers: Vec<TransformerLayer>,
     head: Head,
-    dropout: f64,
-}
-
-#[derive(Debug)]
-enum Head {
-    Bare,
-    Text {
-        pre_classifier: Linear,
-        dropout: f64,
-        classifier: Linear,
-    },
-    Token {
-        dropout: f64,
-        classifier: Linear,
-    },
 }
 
 impl DistilBert {
     fn load(config: &Config, loader: &mut Loader<'_>, head: HeadKind) -> Result<Self> {
-        let hidden = config.size("dim")?;
-        let table = |loader: &mut Loader<'_>, name: &str, count, padding| {
-            Embedding::load(loader, &format!("embeddings.{name}"), count, hidden, padding)
+        let hidden = config.size("hidden_size")?;
+        let pre_classifier = FirstToken {
+            dropout_before: None,
+            dense: "pre_classifier",
+            activation: Activation::Relu,
+            dropout: config.dropout("seq_classif_dropout")?,
         };
-        let padding = config.pad_token_id();
+        let token_dropout = config.dropout("hidden_dropout_prob")?;
         Ok(Self {
-            words: table(loader, "word_embeddings", config.size("vocab_size")?, padding),
-            positions: table(
-                loader,
-                "position_embeddings",
-                config.size("max_position_embeddings")?,
-                -1,
-            ),
-            norm: LayerNorm::load(loader, "embeddings.LayerNorm", hidden, EPSILON),
-            layers: (0..config.size("n_layers")?)
-                .map(|i| Layer::load(config, loader, &format!("transformer.layer.{i}")))
-                .collect::<Result<_>>()?,
-            head: Head::load(config, loader, head, hidden)?,
-            dropout: config.number("dropout", 0.1)?,
-        })
-    }
-}
-
-impl Head {
-    fn load(config: &Config, loader: &mut Loader<'_>, kind: HeadKind, hidden: i64) -> Result<Self> {
-        Ok(match kind {
-            HeadKind::Bare => Self::Bare,
-            HeadKind::Text { labels } => Self::Text {
-                pre_classifier: Linear::load_head(loader, "pre_classifier", hidden, hidden),
-                dropout: config.number("seq_classif_dropout", 0.2)?,
-                classifier: Linear::load_classifier(loader, FAMILY.classifier, hidden, labels),
-            },
-            HeadKind::Token { labels } => Self::Token {
-                dropout: config.number("dropout", 0.1)?,
-                classifier: Linear::load_classifier(loader, FAMILY.classifier, hidden, labels),
-            },
+            embeddings: Embeddings::load(config, loader, hidden, EPSILON, TokenTypes::Without)?,
+            layers: TransformerLayer::load_all(config, loader, "transformer.layer", &LAYER, EPSILON)?,
+            head: Head::load(loader, head, hidden, &pre_classifier, token_dropout),
         })
     }
 }
 
 impl Encoder for DistilBert {
     fn hidden(&self, batch: &Batch, dropout: &mut Dropout) -> Tensor {
-        let sum = self.words.forward(&batch.ids) + self.positions.first(batch.ids.size()[1]);
-        let mut x = dropout.apply(self.norm.forward(&sum), self.dropout);
-        let bias = attention::bias(batch);
-        for layer in &self.layers {
-            x = layer.forward(&x, &bias, dropout);
-        }
-        x
+        let x = self.embeddings.forward(batch, dropout);
+        transformer_layer::forward_all(&self.layers, x, &attention::bias(batch), dropout)
     }
 
     fn logits(&self, hidden: &Tensor, dropout: &mut Dropout) -> Tensor {
-        match &self.head {
-            Head::Bare => hidden.shallow_clone(),
-            Head::Text {
-                pre_classifier,
-                dropout: probability,
-                classifier,
-            } => {
-                let first = pre_classifier.forward(&hidden.select(1, 0)).relu();
-                classifier.forward(&dropout.apply(first, *probability))
-            }
-            Head::Token {
-                dropout: probability,
-                classifier,
-            } => classifier.forward(&dropout.apply(hidden.shallow_clone(), *probability)),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Layer {
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    attention_out: Linear,
-    attention_norm: LayerNorm,
-    widen: Linear,
-    narrow: Linear,
-    output_norm: LayerNorm,
-    heads: i64,
-    activation: Activation,
-    attention_dropout: f64,
-    dropout: f64,
-}
-
-impl Layer {
-    fn load(config: &Config, loader: &mut Loader<'_>, name: &str) -> Result<Self> {
-        let (hidden, wide) = (config.size("dim")?, config.size("hidden_dim")?);
-        let mut linear = |part: &str, from, to| Linear::load(loader, &format!("{name}.{part}"), from, to);
-        let [query, key, value, attention_out] =
-            ["q_lin", "k_lin", "v_lin", "out_lin"].map(|part| linear(&format!("attention.{part}"), hidden, hidden));
-        let widen = linear("ffn.lin1", hidden, wide);
-        let narrow = linear("ffn.lin2", wide, hidden);
-        Ok(Self {
-            query,
-            key,
-            value,
-            attention_out,
-            widen,
-            narrow,
-            attention_norm: LayerNorm::load(loader, &format!("{name}.sa_layer_norm"), hidden, EPSILON),
-            output_norm: LayerNorm::load(loader, &format!("{name}.output_layer_norm"), hidden, EPSILON),
-            heads: config.heads("n_heads", hidden)?,
-            activation: Activation::from_config(config, "activation")?,
-            attention_dropout: config.number("attention_dropout", 0.1)?,
-            dropout: config.number("dropout", 0.1)?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, bias: &Tensor, dropout: &mut Dropout) -> Tensor {
-        let projected = [&self.query, &self.key, &self.value].map(|linear| linear.forward(x));
-        let attended = attention::attend(projected, self.heads, bias, self.attention_dropout, dropout);
-        let x = self
-            .attention_norm
-            .forward(&(self.attention_out.forward(&attended) + x));
-        let wide = self.activation.apply(&self.widen.forward(&x));
-        let narrow = dropout.apply(self.narrow.forward(&wide), self.dropout);
-        self.output_norm.forward(&(narrow + x))
+        self.head.logits(hidden, dropout)
     }
 }

@@ -19,7 +19,8 @@ impl Linear {
         }
     }
 
-    /// Of the head, below what the labels shape; initialised where the checkpoint lacks it and training follows.
+    /// Of the head, below what the labels shape; initialised where the checkpoint lacks it and training follows. `name` is
+    /// the full one.
     pub(crate) fn load_head(loader: &mut Loader<'_>, name: &str, inputs: i64, outputs: i64) -> Self {
         Self {
             weight: loader.head(&format!("{name}.weight"), &[outputs, inputs]),
@@ -28,10 +29,10 @@ impl Linear {
     }
 
     /// The layer whose outputs are the labels.
-    pub(crate) fn load_classifier(loader: &mut Loader<'_>, name: &str, inputs: i64, labels: i64) -> Self {
+    pub(crate) fn load_classifier(loader: &mut Loader<'_>, inputs: i64, labels: i64) -> Self {
         Self {
-            weight: loader.classifier(&format!("{name}.weight"), &[labels, inputs]),
-            bias: loader.classifier(&format!("{name}.bias"), &[labels]),
+            weight: loader.classifier("weight", &[labels, inputs]),
+            bias: loader.classifier("bias", &[labels]),
         }
     }
 
@@ -88,6 +89,11 @@ impl Embedding {
     /// Rows of the table at `ids`. Its gradient is deterministic, unlike that of `Tensor::index`.
     pub(crate) fn forward(&self, ids: &Tensor) -> Tensor {
         Tensor::embedding(&self.weight, ids, self.padding, false, false)
+    }
+
+    /// How many rows the table has.
+    pub(crate) fn count(&self) -> i64 {
+        self.weight.size()[0]
     }
 
     /// The first `count` rows.

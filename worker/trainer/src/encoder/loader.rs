@@ -4,6 +4,7 @@ use super::{Config, Family, HeadKind, Weights};
 use crate::failure::{Failure, Result};
 use crate::optimizer::Parameter;
 use crate::random::Random;
+use std::collections::BTreeSet;
 use tch::{Device, Kind, Tensor};
 
 /// Where the layer over the labels comes from.
@@ -15,31 +16,43 @@ pub enum Classifier {
     New,
 }
 
+/// What became of a checkpoint's tensors.
+#[derive(Debug)]
+pub struct Used {
+    /// The model's, in the order in which they were loaded.
+    pub parameters: Vec<Parameter>,
+    /// Names of those that the checkpoint did not have.
+    pub initialised: Vec<String>,
+    /// Names of the checkpoint's tensors that the model has no use for, sorted.
+    pub unused: Vec<String>,
+}
+
 /// Loads one model.
 #[derive(Debug)]
 pub struct Loader<'a> {
     weights: &'a mut Weights,
     family: &'static Family,
-    bare: bool,
+    head: HeadKind,
     /// The seed of new tensors, where training follows; then every tensor is a leaf of its own.
     training: Option<u64>,
     classifier: Classifier,
     deviation: f64,
     parameters: Vec<Parameter>,
+    /// What the names of the encoder's tensors begin with below the prefix: `embeddings`, `encoder`.
+    parts: BTreeSet<String>,
     wrong: Vec<String>,
     /// Names of the tensors that were initialised.
     initialised: Vec<String>,
 }
 
 impl<'a> Loader<'a> {
-    /// A loader of `family` with `head` from `weights`. `training` is the seed of new tensors; `None` loads to use only.
+    /// A loader of config.json's family with `head` from `weights`. `training` is the seed of new tensors; `None` loads to use only.
     ///
     /// # Errors
     ///
     /// Where config.json has no usable `initializer_range`.
     pub fn new(
         config: &Config,
-        family: &'static Family,
         weights: &'a mut Weights,
         head: HeadKind,
         classifier: Classifier,
@@ -47,12 +60,13 @@ impl<'a> Loader<'a> {
     ) -> Result<Self> {
         Ok(Self {
             weights,
-            family,
-            bare: head == HeadKind::Bare,
+            family: config.family(),
+            head,
             training,
             classifier,
-            deviation: config.number("initializer_range", 0.02)?,
+            deviation: config.number("initializer_range")?,
             parameters: Vec::new(),
+            parts: BTreeSet::new(),
             wrong: Vec::new(),
             initialised: Vec::new(),
         })
@@ -61,6 +75,9 @@ impl<'a> Loader<'a> {
     /// A tensor of the encoder, with or without the family's prefix in the file.
     pub(crate) fn encoder(&mut self, name: &str, shape: &[i64]) -> Tensor {
         let full = self.full(name);
+        if !self.parts.contains(part(name)) {
+            self.parts.insert(part(name).to_owned());
+        }
         let found = self.take(name, shape);
         self.keep(full, shape, found, false)
     }
@@ -72,70 +89,111 @@ impl<'a> Loader<'a> {
         self.keep(name.to_owned(), shape, found, self.training.is_some())
     }
 
-    /// A tensor whose shape is that of the labels.
-    pub(crate) fn classifier(&mut self, name: &str, shape: &[i64]) -> Tensor {
+    /// `weight` or `bias` of the layer over the labels.
+    pub(crate) fn classifier(&mut self, part: &str, shape: &[i64]) -> Tensor {
+        let name = format!("{}.{part}", self.family.classifier(self.head));
         match self.classifier {
             Classifier::FromCheckpoint => {
-                let found = self.take(name, shape);
-                self.keep(name.to_owned(), shape, found, false)
+                let found = self.take(&name, shape);
+                self.keep(name, shape, found, false)
             }
             Classifier::New => {
-                self.weights.take(name);
-                self.keep(name.to_owned(), shape, None, true)
+                self.weights.take(&name);
+                self.keep(name, shape, None, true)
             }
         }
     }
 
-    /// A tensor that the model does not use, but that belongs into its export where it is there.
-    pub(crate) fn pass_on(&mut self, name: &str) {
-        let prefixed = format!("{}{name}", self.family.prefix);
-        if let Some(value) = self.weights.take(&prefixed).or_else(|| self.weights.take(name)) {
-            let name = self.full(name);
-            self.parameters.push(Parameter { name, value });
+    /// A layer that the bare model does not use, but that belongs into its export where it is there: a pooler.
+    pub(crate) fn pass_on(&mut self, layer: &str) {
+        if self.head != HeadKind::Bare {
+            return;
+        }
+        for part in ["weight", "bias"] {
+            let name = format!("{layer}.{part}");
+            if let Some(value) = self.find(&name) {
+                self.parameters.push(Parameter { name, value });
+            }
         }
     }
 
-    /// The parameters in the order in which they were loaded, and the names of those that are new.
+    /// Gives up where so much is missing that the rest does not matter: config.json may ask for any number of layers.
+    pub(crate) fn still_fits(&self) -> Result<()> {
+        if self.wrong.len() < 64 {
+            return Ok(());
+        }
+        Err(self.misfit())
+    }
+
+    fn misfit(&self) -> Failure {
+        let (file, wrong) = (&self.weights.file, some(&self.wrong));
+        Failure::user(format!("{file} does not fit config.json: {wrong}"))
+    }
+
+    /// What was loaded.
     ///
     /// # Errors
     ///
-    /// A user's failure that names every tensor that is missing (beyond a new head) or of another shape.
-    pub fn finish(self) -> Result<(Vec<Parameter>, Vec<String>)> {
+    /// A user's failure that names every tensor that is missing (beyond a new head) or of another shape, or that the
+    /// encoder has no place for.
+    pub fn finish(self) -> Result<Used> {
+        let file = &self.weights.file;
         if !self.wrong.is_empty() {
-            let (file, count) = (&self.weights.file, self.wrong.len());
-            let shown = self.wrong.iter().take(8).cloned().collect::<Vec<_>>().join("; ");
-            let more = if count > 8 {
-                format!(" and {} more", count - 8)
-            } else {
-                String::new()
-            };
-            return Err(Failure::user(format!("{file} does not fit config.json: {shown}{more}")));
+            return Err(self.misfit());
         }
-        let unused: Vec<&str> = self
+        let (surplus, unused): (Vec<String>, Vec<String>) = self
             .weights
             .left()
-            .filter(|name| !name.ends_with("position_ids"))
-            .collect();
+            .map(str::to_owned)
+            .partition(|name| self.is_surplus(name));
+        if !surplus.is_empty() {
+            return Err(Failure::user(format!(
+                "{file} does not fit config.json, which has no place for {}",
+                some(&surplus)
+            )));
+        }
         if !unused.is_empty() {
-            eprintln!("not used from {}: {}", self.weights.file, unused.join(", "));
+            eprintln!("not used from {file}: {}", unused.join(", "));
         }
         if !self.initialised.is_empty() {
             eprintln!("newly initialised: {}", self.initialised.join(", "));
         }
-        Ok((self.parameters, self.initialised))
+        Ok(Used {
+            parameters: self.parameters,
+            initialised: self.initialised,
+            unused,
+        })
+    }
+
+    /// Is `name`, which was left over, a part of the encoder that it cannot do without? Heads of other tasks, poolers and
+    /// buffers can be left over.
+    fn is_surplus(&self, name: &str) -> bool {
+        let (inside, name) = match name.strip_prefix(self.family.prefix) {
+            Some(name) => (true, name),
+            None => (self.parts.contains(part(name)), name),
+        };
+        let harmless = ["position_ids", "token_type_ids"].iter().any(|end| name.ends_with(end))
+            || part(name) == "pooler"
+            || self.family.ignored.iter().any(|ignored| name.contains(ignored));
+        inside && !harmless
     }
 
     fn full(&self, name: &str) -> String {
-        if self.bare {
+        if self.head == HeadKind::Bare {
             name.to_owned()
         } else {
             format!("{}{name}", self.family.prefix)
         }
     }
 
-    fn take(&mut self, name: &str, shape: &[i64]) -> Option<Tensor> {
+    /// The tensor of this name, with or without the family's prefix in the file.
+    fn find(&mut self, name: &str) -> Option<Tensor> {
         let prefixed = format!("{}{name}", self.family.prefix);
-        let found = self.weights.take(&prefixed).or_else(|| self.weights.take(name))?;
+        self.weights.take(&prefixed).or_else(|| self.weights.take(name))
+    }
+
+    fn take(&mut self, name: &str, shape: &[i64]) -> Option<Tensor> {
+        let found = self.find(name)?;
         if found.size() != shape {
             self.wrong
                 .push(format!("{name} has the shape {:?}, not {shape:?}", found.size()));
@@ -169,6 +227,10 @@ impl<'a> Loader<'a> {
 
     /// Weights are drawn from a normal distribution (`initializer_range`), biases are zero.
     fn initial(&self, shape: &[i64]) -> Tensor {
+        if !self.wrong.is_empty() {
+            // config.json's sizes are not those of the file: who knows what they are. `finish` refuses the model.
+            return Tensor::zeros([0], (Kind::Float, Device::Cpu));
+        }
         if shape.len() < 2 {
             return Tensor::zeros(shape, (Kind::Float, Device::Cpu));
         }
@@ -177,5 +239,19 @@ impl<'a> Loader<'a> {
         let count = shape.iter().product::<i64>();
         let values: Vec<f32> = (0..count).map(|_| (random.normal() * self.deviation) as f32).collect();
         Tensor::from_slice(&values).view(shape)
+    }
+}
+
+/// Up to the first dot.
+fn part(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
+}
+
+/// The first eight of `all`, for a message.
+fn some(all: &[String]) -> String {
+    let shown = all.iter().take(8).cloned().collect::<Vec<_>>().join("; ");
+    match all.len().saturating_sub(8) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }

@@ -1,0 +1,129 @@
+//! The Transformer layer (Vaswani et al., 2017) with its normalisations behind the sums: attention, then a feed-forward
+//! block. The families differ in the names of its tensors and in where they drop out.
+
+use super::activation::Activation;
+use super::attention;
+use super::layers::{LayerNorm, Linear};
+use super::{Config, Loader};
+use crate::dropout::Dropout;
+use crate::failure::Result;
+use tch::Tensor;
+
+/// What a family calls the parts of a layer, below the layer's own name.
+#[derive(Debug)]
+pub(crate) struct LayerNames {
+    pub(crate) query: &'static str,
+    pub(crate) key: &'static str,
+    pub(crate) value: &'static str,
+    /// The linear layer on the attention's result.
+    pub(crate) attention_output: &'static str,
+    pub(crate) attention_norm: &'static str,
+    /// The first linear layer of the feed-forward block.
+    pub(crate) intermediate: &'static str,
+    /// The second one.
+    pub(crate) output: &'static str,
+    pub(crate) output_norm: &'static str,
+    /// Is there dropout on the attention's output?
+    pub(crate) attention_output_dropout: bool,
+    /// Is there dropout on the feed-forward block's output?
+    pub(crate) output_dropout: bool,
+}
+
+/// `BertLayer`, `RobertaLayer`, `ElectraLayer`.
+pub(crate) const BERT: LayerNames = LayerNames {
+    query: "attention.self.query",
+    key: "attention.self.key",
+    value: "attention.self.value",
+    attention_output: "attention.output.dense",
+    attention_norm: "attention.output.LayerNorm",
+    intermediate: "intermediate.dense",
+    output: "output.dense",
+    output_norm: "output.LayerNorm",
+    attention_output_dropout: true,
+    output_dropout: true,
+};
+
+#[derive(Debug)]
+pub(crate) struct TransformerLayer {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    attention_output: Linear,
+    attention_norm: LayerNorm,
+    intermediate: Linear,
+    output: Linear,
+    output_norm: LayerNorm,
+    heads: i64,
+    activation: Activation,
+    attention_dropout: f64,
+    attention_output_dropout: Option<f64>,
+    output_dropout: Option<f64>,
+}
+
+impl TransformerLayer {
+    /// `num_hidden_layers` of them, called `<stack>.0`, `<stack>.1`, ….
+    pub(crate) fn load_all(
+        config: &Config,
+        loader: &mut Loader<'_>,
+        stack: &str,
+        names: &LayerNames,
+        epsilon: f64,
+    ) -> Result<Vec<Self>> {
+        (0..config.layers("num_hidden_layers")?)
+            .map(|i| Self::load(config, loader, &format!("{stack}.{i}"), names, epsilon))
+            .collect()
+    }
+
+    /// The layer called `layer`; `epsilon` is that of its normalisations.
+    pub(crate) fn load(
+        config: &Config,
+        loader: &mut Loader<'_>,
+        layer: &str,
+        names: &LayerNames,
+        epsilon: f64,
+    ) -> Result<Self> {
+        loader.still_fits()?;
+        let (hidden, wide) = (config.size("hidden_size")?, config.size("intermediate_size")?);
+        let dropout = config.dropout("hidden_dropout_prob")?;
+        let mut linear = |part: &str, from, to| Linear::load(loader, &format!("{layer}.{part}"), from, to);
+        let [query, key, value, attention_output] =
+            [names.query, names.key, names.value, names.attention_output].map(|part| linear(part, hidden, hidden));
+        let intermediate = linear(names.intermediate, hidden, wide);
+        let output = linear(names.output, wide, hidden);
+        let mut norm = |part: &str| LayerNorm::load(loader, &format!("{layer}.{part}"), hidden, epsilon);
+        Ok(Self {
+            query,
+            key,
+            value,
+            attention_output,
+            intermediate,
+            output,
+            attention_norm: norm(names.attention_norm),
+            output_norm: norm(names.output_norm),
+            heads: config.heads("num_attention_heads", hidden)?,
+            activation: Activation::from_config(config, "hidden_act")?,
+            attention_dropout: config.dropout("attention_probs_dropout_prob")?,
+            attention_output_dropout: names.attention_output_dropout.then_some(dropout),
+            output_dropout: names.output_dropout.then_some(dropout),
+        })
+    }
+
+    /// `[rows, tokens, hidden]` to the same; `bias` is added to the attention scores (see [`attention::bias`]).
+    pub(crate) fn forward(&self, x: &Tensor, bias: &Tensor, dropout: &mut Dropout) -> Tensor {
+        let projected = [&self.query, &self.key, &self.value].map(|linear| linear.forward(x));
+        let attended = attention::attend(projected, self.heads, bias, self.attention_dropout, dropout);
+        let attended = dropout.apply(self.attention_output.forward(&attended), self.attention_output_dropout);
+        let x = self.attention_norm.forward(&(attended + x));
+        let wide = self.activation.apply(&self.intermediate.forward(&x));
+        let narrow = dropout.apply(self.output.forward(&wide), self.output_dropout);
+        self.output_norm.forward(&(narrow + x))
+    }
+}
+
+/// `x` through `layers`, one after the other.
+pub(crate) fn forward_all(layers: &[TransformerLayer], mut x: Tensor, bias: &Tensor, dropout: &mut Dropout) -> Tensor {
+    for layer in layers {
+        x = layer.forward(&x, bias, dropout);
+    }
+    x
+}
