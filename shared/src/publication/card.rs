@@ -9,7 +9,7 @@ use crate::ledger::DecidedFile;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use trainer_protocol::{Environment, Precision, Report};
+use trainer_protocol::{Checkpoint, Environment, Precision, Report};
 
 /// Version of the card's fields beyond those that the component has always written.
 const SCHEMA: u32 = 1;
@@ -96,6 +96,7 @@ struct Source<'a> {
     validation_rows: u64,
     steps: u64,
     best_step: Option<u64>,
+    checkpoint: Option<&'a Checkpoint>,
 }
 
 impl CardFacts {
@@ -202,6 +203,7 @@ impl CardFacts {
             validation_rows: report.map_or(0, |it| it.validation_rows),
             steps: report.map_or(0, |it| it.steps),
             best_step: report.and_then(|it| it.best_step),
+            checkpoint: report.map(|it| &it.checkpoint),
         }
     }
 }

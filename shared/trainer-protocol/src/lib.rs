@@ -20,4 +20,4 @@ pub use exit::ExitCode;
 pub use job::{
     DataColumns, DataFormat, DataSource, KeywordOptions, Precision, SCHEMA, Strategy, Task, TrainerJob, Training,
 };
-pub use outputs::{Environment, LabelScores, OUTPUT_FILES, OutputFiles, Report};
+pub use outputs::{Checkpoint, Environment, LabelScores, OUTPUT_FILES, OutputFiles, Report};

@@ -46,6 +46,22 @@ pub struct Report {
     pub best_step: Option<u64>,
     /// What it ran on.
     pub environment: Environment,
+    /// Where the weights came from; empty in reports of trainers that do not say.
+    #[serde(default)]
+    pub checkpoint: Checkpoint,
+}
+
+/// The checkpoint that a model was loaded from, and how it fitted the model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// `safetensors`, or `pytorch` for files of `torch.save`.
+    pub format: String,
+    /// The files with tensors that were read, relative to the model's folder.
+    pub files: Vec<String>,
+    /// Tensors of the model that the checkpoint does not have: they began as random numbers or zeros.
+    pub initialised: Vec<String>,
+    /// Tensors of the checkpoint, under today's names, that the model has no place for.
+    pub unused: Vec<String>,
 }
 
 /// Scores of one label.

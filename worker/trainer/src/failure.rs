@@ -30,6 +30,15 @@ impl Failure {
         Self::User(message.into())
     }
 
+    /// A user's failure with where it was before its words; any other as it is.
+    #[must_use]
+    pub fn within(self, place: &str) -> Self {
+        match self {
+            Self::User(message) => Self::User(format!("{place}: {message}")),
+            other => other,
+        }
+    }
+
     /// A file operation that went wrong. A full disk is a matter of capacity.
     #[must_use]
     pub fn file(action: &str, path: &Path, error: io::Error) -> Self {

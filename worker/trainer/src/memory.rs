@@ -31,26 +31,70 @@ impl MappedFile {
         &self.0
     }
 
-    /// A tensor that borrows `range` of the file, which holds `shape` values of `kind` in native byte order.
+    /// A tensor that borrows `bytes` of the file, which hold values of `kind` in native byte order: `shape` of them,
+    /// `strides` values apart.
     ///
     /// The mapping is never undone (it is leaked by [`MappedFile::leak`]), as a tensor cannot say how long it lives.
-    pub(crate) fn tensor(leaked: &'static Self, bytes: &'static [u8], shape: &[i64], kind: Kind) -> Tensor {
-        let wanted = shape.iter().product::<i64>().unsigned_abs() as usize * kind.elt_size_in_bytes();
-        let (start, end) = (leaked.0.as_ptr() as usize, leaked.0.as_ptr() as usize + leaked.0.len());
-        let at = bytes.as_ptr() as usize;
+    ///
+    /// # Errors
+    ///
+    /// A user's failure where the values do not lie within `bytes`.
+    pub(crate) fn tensor(
+        leaked: &'static Self,
+        bytes: &'static [u8],
+        (shape, strides): (&[i64], &[i64]),
+        kind: Kind,
+    ) -> Result<Tensor> {
+        let wanted = span(shape, strides).and_then(|values| values.checked_mul(kind.elt_size_in_bytes()));
+        if wanted.is_none_or(|wanted| wanted > bytes.len()) {
+            return Err(Failure::user(format!(
+                "the shape {shape:?} with the strides {strides:?} does not lie within its {} bytes",
+                bytes.len()
+            )));
+        }
+        let inside = leaked.bytes().as_ptr_range();
+        let range = bytes.as_ptr_range();
         assert!(
-            bytes.len() == wanted && at >= start && at + wanted <= end,
+            inside.start <= range.start && range.end <= inside.end,
             "tensor outside its file"
         );
-        // SAFETY: the bytes lie within a mapping that lives as long as the process, and are as many as the shape
-        // needs (both asserted above); x86-64 and AArch64 read unaligned values.
-        unsafe { Tensor::from_blob(bytes.as_ptr(), shape, &[], kind, Device::Cpu) }
+        // SAFETY: the bytes lie within a mapping that lives as long as the process (asserted above), and every value that
+        // shape and strides reach lies within them (checked above, with offsets that cannot overflow); x86-64 and AArch64
+        // read unaligned values.
+        Ok(unsafe { Tensor::f_from_blob(bytes.as_ptr(), shape, strides, kind, Device::Cpu)? })
     }
 
     /// Keeps the mapping until the process ends.
     pub(crate) fn leak(self) -> &'static Self {
         Box::leak(Box::new(self))
     }
+}
+
+/// Values from the first to behind the last one that `shape` and `strides` reach. `None` where they do not fit each other,
+/// a number is negative, or one overflows.
+fn span(shape: &[i64], strides: &[i64]) -> Option<usize> {
+    if shape.len() != strides.len() || shape.iter().chain(strides).any(|number| *number < 0) {
+        return None;
+    }
+    // libtorch multiplies the sizes itself, so their product must be a number even where one of them is zero.
+    shape
+        .iter()
+        .try_fold(1_i64, |count, size| count.checked_mul((*size).max(1)))?;
+    if shape.contains(&0) {
+        return Some(0);
+    }
+    let last = shape.iter().zip(strides).try_fold(0_i64, |at, (size, stride)| {
+        at.checked_add((size - 1).checked_mul(*stride)?)
+    })?;
+    usize::try_from(last.checked_add(1)?).ok()
+}
+
+/// Does the first value lie at a multiple of its size? Where it does not, [`floats`] cannot be used.
+pub(crate) fn is_aligned(tensor: &Tensor) -> bool {
+    tensor
+        .data_ptr()
+        .addr()
+        .is_multiple_of(tensor.kind().elt_size_in_bytes())
 }
 
 fn assert_plain_floats(tensor: &Tensor) {

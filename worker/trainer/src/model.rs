@@ -8,6 +8,7 @@ use crate::optimizer::Parameter;
 use crate::tokens::Tokenizer;
 use std::path::PathBuf;
 use tch::{Tensor, no_grad};
+use trainer_protocol::Checkpoint;
 
 /// A repository whose files were opened; the weights are mapped, the model is not built yet, for its head may depend
 /// on data.
@@ -48,6 +49,19 @@ impl Repository {
     #[must_use]
     pub fn has_classifier(&self, head: HeadKind) -> bool {
         self.weights.has(&format!("{}.weight", self.family.classifier(head)))
+    }
+
+    /// Where the weights of `model`, which was built from this repository, came from.
+    #[must_use]
+    pub fn checkpoint(&self, model: &Model) -> Checkpoint {
+        let position = |name: &&str| name.ends_with("position_ids");
+        let unused = self.weights.left().filter(|name| !position(name));
+        Checkpoint {
+            format: self.weights.format.to_owned(),
+            files: self.weights.files.clone(),
+            initialised: model.initialised.clone(),
+            unused: unused.map(str::to_owned).collect(),
+        }
     }
 
     /// Builds the model. `training` is the seed of new tensors where training follows.

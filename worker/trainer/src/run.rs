@@ -308,6 +308,7 @@ impl Run<'_> {
             steps: state.step,
             best_step: trained.then_some(best_step),
             environment: environment(),
+            checkpoint: self.repository.checkpoint(model),
         };
         export::json_file(&outputs.join(OUTPUT_FILES.report), &report)?;
         self.events.say(&Event::Exported {

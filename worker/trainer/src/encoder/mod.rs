@@ -14,7 +14,7 @@ pub(crate) mod weights;
 pub use config::Config;
 pub use loader::{Classifier, Loader, Used};
 pub use pooling::Pooling;
-pub use weights::Weights;
+pub use weights::{Weights, read_checkpoint};
 
 use crate::batches::Batch;
 use crate::dropout::Dropout;
