@@ -288,7 +288,13 @@ fn sentence_embeddings_equal_those_of_sentence_transformers() {
     .map(str::to_owned)
     .into();
     std::fs::write(&file, json!(documents).to_string()).unwrap();
-    for name in ["bert-bare", "distilbert-bare", "bert-max"] {
+    for name in [
+        "bert-bare",
+        "distilbert-bare",
+        "bert-max",
+        "mpnet-bare",
+        "xlm-roberta-bare",
+    ] {
         let at = models().join(name);
         let printed = python("load_export.py", &[Path::new("embeddings"), &at, &file]);
         let theirs: Vec<Vec<f64>> = serde_json::from_str(&printed).unwrap();

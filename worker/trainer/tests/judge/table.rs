@@ -104,9 +104,17 @@ impl Judged {
         copy_folder(&self.folder, folder);
         let config = json(&folder.join("config.json"));
         let keys = config.as_object().unwrap().keys().filter(|key| key.contains("dropout"));
+        // A config.json that leaves them out has dropout too.
+        let defaults = [
+            "hidden_dropout_prob",
+            "attention_probs_dropout_prob",
+            "classifier_dropout_prob",
+        ];
         configure(
             folder,
-            keys.map(|key| (key.clone(), 0.0.into()))
+            keys.cloned()
+                .chain(defaults.map(str::to_owned))
+                .map(|key| (key, 0.0.into()))
                 .collect::<serde_json::Map<_, _>>()
                 .into(),
         );

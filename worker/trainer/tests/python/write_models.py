@@ -4,52 +4,88 @@ usage: write_models.py FOLDER -> FOLDER/<name>/ (a repository) and FOLDER/expect
 """
 import json
 import os
+import shutil
 import sys
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="false")
+import tiny_tokenizers
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import (BertConfig, BertForSequenceClassification, BertForTokenClassification, BertModel,
-                          BertTokenizerFast, DistilBertConfig, DistilBertForSequenceClassification,
-                          DistilBertForTokenClassification, DistilBertModel)
+from tiny_tokenizers import word_piece
+from transformers import (AlbertConfig, AutoModel, AutoModelForSequenceClassification, AutoModelForTokenClassification,
+                          BertConfig, CamembertConfig, DistilBertConfig, ElectraConfig, MPNetConfig, RobertaConfig,
+                          XLMRobertaConfig)
 
 FOLDER = sys.argv[1]
-TEXTS = ["The quick brown fox", "jumps!", "over the lazy dog, again and again and again", "Zürich 東京 x"]
+# The last one is longer than any of the models takes.
+TEXTS = ["The quick brown fox", "jumps!", "over the lazy dog, again and again and again", "Zürich 東京 x",
+         "the quick brown fox over the lazy dog " * 40]
 LABELS = {0: "negative", 1: "neutral", 2: "positive"}
 TAGS = {0: "B-LOC", 1: "B-PER", 2: "I-LOC", 3: "I-PER", 4: "O"}
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
+         "max_position_embeddings": 64}
+HEADS = {"bare": (AutoModel, {}), "text": (AutoModelForSequenceClassification, LABELS),
+         "token": (AutoModelForTokenClassification, TAGS)}
+# Positions begin behind the padding's id, so that 64 tokens need 66 of them.
+FAIRSEQ = {**SIZES, "max_position_embeddings": 66, "type_vocab_size": 1, "pad_token_id": 1}
+DISTILBERT = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, "max_position_embeddings": 64}
 
-
-def vocabulary():
-    letters = [chr(c) for c in range(33, 127)] + list("äöüéèñß東京日本語中文한국어")
-    words = "the quick brown fox over lazy dog again and jump good bad fine city of The Anna Bonn".split()
-    return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + letters + ["##" + c for c in letters] + words + ["##s", "##ing"]
+# Each with every head: configuration class, its fields, tokenizer.
+FAMILIES = {
+    "bert": (BertConfig, SIZES, word_piece),
+    "distilbert": (DistilBertConfig, DISTILBERT, word_piece),
+    "roberta": (RobertaConfig, {**FAIRSEQ, "layer_norm_eps": 1e-5}, tiny_tokenizers.byte_level),
+    "xlm-roberta": (XLMRobertaConfig, {**FAIRSEQ, "layer_norm_eps": 1e-5}, tiny_tokenizers.xlm_roberta),
+    # Long enough for the widest bucket of distances.
+    "mpnet": (MPNetConfig, {**SIZES, "max_position_embeddings": 202}, tiny_tokenizers.mpnet),
+    "electra": (ElectraConfig, {**SIZES, "embedding_size": 16}, word_piece),
+    # Its dropouts are 0 by default.
+    "albert": (AlbertConfig, {**SIZES, "embedding_size": 16, "hidden_dropout_prob": 0.1,
+                              "attention_probs_dropout_prob": 0.2}, tiny_tokenizers.albert),
+}
+# What the families can be besides, each with one head: base, head, fields.
+VARIANTS = {
+    "bert-max": ("bert", "bare", {"hidden_act": "relu"}),
+    "bert-types-text": ("bert", "text", {"type_vocab_size": 4, "classifier_dropout": 0.3, "hidden_act": "gelu_new"}),
+    "roberta-types-token": ("roberta", "token", {"type_vocab_size": 2, "pad_token_id": 3}),
+    "electra-one-size-text": ("electra", "text", {"embedding_size": 32}),
+    "albert-groups-text": ("albert", "text", {"num_hidden_layers": 4, "num_hidden_groups": 2, "inner_group_num": 2}),
+    "mpnet-buckets-token": ("mpnet", "token", {"relative_attention_num_buckets": 40}),
+}
 
 
 def tokenizer(folder, lower=True, fast=True):
-    os.makedirs(folder, exist_ok=True)
-    with open(f"{folder}/vocab.txt", "w", encoding="utf-8") as file:
-        file.write("\n".join(dict.fromkeys(vocabulary())) + "\n")
-    if fast:
-        made = BertTokenizerFast(vocab=f"{folder}/vocab.txt", do_lower_case=lower, model_max_length=64)
-        made.save_pretrained(folder)
-        return made
-    with open(f"{folder}/tokenizer_config.json", "w") as file:
-        json.dump({"do_lower_case": lower, "model_max_length": 64, "tokenizer_class": "BertTokenizer"}, file)
-    return BertTokenizerFast.from_pretrained(folder)
+    return word_piece(folder, lower, fast)
 
 
-def bert(**more):
-    return BertConfig(vocab_size=len(set(vocabulary())), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-                      intermediate_size=48, max_position_embeddings=64, initializer_range=0.2, **more)
+def build(config_class, fields, head, made):
+    auto, labels = HEADS[head]
+    named = {"id2label": labels, "label2id": {name: id for id, name in labels.items()}} if labels else {}
+    config = config_class(vocab_size=len(made), initializer_range=0.2, **fields, **named)
+    model = auto.from_config(config, dtype=torch.float32).eval()
+    # Biases, normalisations and the padding's vectors are 0 or 1 in new models: what is 0 proves nothing.
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return model
 
 
-def distilbert(**more):
-    return DistilBertConfig(vocab_size=len(set(vocabulary())), dim=32, n_layers=2, n_heads=4, hidden_dim=48,
-                            max_position_embeddings=64, initializer_range=0.2, **more)
+def limit(config):
+    """Tokens that the model takes."""
+    fairseq = config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet")
+    return config.max_position_embeddings - (config.pad_token_id + 1 if fairseq else 0)
 
 
-def names(labels):
-    return {"id2label": labels, "label2id": {name: id for id, name in labels.items()}}
+def say(model, made):
+    made.pad_token = made.convert_ids_to_tokens(model.config.pad_token_id)
+    batch = made(TEXTS, padding=True, truncation=True, max_length=limit(model.config), return_tensors="pt")
+    if model.config.model_type in ("distilbert", "mpnet"):
+        batch.pop("token_type_ids", None)
+    with torch.no_grad():
+        out = model(**batch)
+    logits = out.logits if hasattr(out, "logits") else out.last_hidden_state
+    return {"ids": batch["input_ids"].tolist(), "mask": batch["attention_mask"].tolist(),
+            "logits": logits.flatten().tolist(), "shape": list(logits.shape)}
 
 
 def sentence_files(folder, mode):
@@ -67,45 +103,62 @@ def sentence_files(folder, mode):
             json.dump(value, file)
 
 
-def old_names(source, target):
-    """As checkpoints of 2018 have them: gamma and beta, position_ids, half precision nowhere."""
-    tensors = {}
-    for name, tensor in load_file(f"{source}/model.safetensors").items():
-        name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
-        tensors[name] = tensor
-    tensors["bert.embeddings.position_ids"] = torch.arange(64).unsqueeze(0)
-    os.system(f"cp -r {source} {target}")
-    save_file(tensors, f"{target}/model.safetensors", {"format": "pt"})
+def old_names(tensors):
+    """As checkpoints of 2018 have them: gamma and beta, position_ids."""
+    old = lambda name: name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+    return {**{old(name): tensor for name, tensor in tensors.items()},
+            "bert.embeddings.position_ids": torch.arange(64).unsqueeze(0)}
+
+
+def no_prefix(tensors):
+    """As the bare model is saved, but with a head."""
+    return {name.removeprefix("roberta."): tensor for name, tensor in tensors.items()}
+
+
+def with_prefix(tensors):
+    """As a model for masked words is saved: the encoder below its prefix, and another head."""
+    return {**{f"mpnet.{name}": tensor for name, tensor in tensors.items()}, "lm_head.bias": torch.zeros(3)}
+
+
+def minimal(folder, config_class):
+    """Leaves everything out of config.json that is as the class has it by default."""
+    with open(f"{folder}/config.json") as file:
+        fields = json.load(file)
+    default = config_class().to_dict()
+    kept = {key: value for key, value in fields.items() if key == "model_type" or value != default.get(key)}
+    with open(f"{folder}/config.json", "w") as file:
+        json.dump(kept, file)
 
 
 def main():
     torch.manual_seed(7)
     expected = {"texts": TEXTS, "models": {}}
-    models = {
-        "bert-text": BertForSequenceClassification(bert(**names(LABELS))),
-        "bert-token": BertForTokenClassification(bert(**names(TAGS))),
-        "bert-bare": BertModel(bert()),
-        "bert-max": BertModel(bert(hidden_act="relu")),
-        "distilbert-text": DistilBertForSequenceClassification(distilbert(**names(LABELS))),
-        "distilbert-token": DistilBertForTokenClassification(distilbert(**names(TAGS))),
-        "distilbert-bare": DistilBertModel(distilbert(activation="relu")),
-    }
-    for name, model in models.items():
-        folder = f"{FOLDER}/{name}"
-        model.eval().save_pretrained(folder)
-        made = tokenizer(folder)
-        batch = made(TEXTS, padding=True, return_tensors="pt")
-        if "distil" in name:
-            batch.pop("token_type_ids", None)
-        with torch.no_grad():
-            out = model(**batch)
-        logits = out.logits if hasattr(out, "logits") else out.last_hidden_state
-        expected["models"][name] = {"ids": batch["input_ids"].tolist(), "mask": batch["attention_mask"].tolist(),
-                                    "logits": logits.flatten().tolist(), "shape": list(logits.shape)}
-    for name, mode in {"bert-bare": "mean", "distilbert-bare": "cls", "bert-max": "max"}.items():
+    table = {f"{family}-{head}": (family, head, {}) for family in FAMILIES for head in HEADS}
+    table["distilbert-bare"] = ("distilbert", "bare", {"activation": "relu"})
+    FAMILIES["camembert"] = (CamembertConfig, *FAMILIES["xlm-roberta"][1:])
+    for name, (family, head, more) in {**table, **VARIANTS, "camembert-text": ("camembert", "text", {})}.items():
+        config_class, fields, make = FAMILIES[family]
+        made = make(f"{FOLDER}/{name}")
+        model = build(config_class, {**fields, **more}, head, made)
+        model.save_pretrained(f"{FOLDER}/{name}")
+        expected["models"][name] = say(model, made)
+    for name, mode in {"bert-bare": "mean", "distilbert-bare": "cls", "bert-max": "max", "mpnet-bare": "mean",
+                       "xlm-roberta-bare": "cls"}.items():
         sentence_files(f"{FOLDER}/{name}", mode)
-    old_names(f"{FOLDER}/bert-text", f"{FOLDER}/bert-old-names")
-    expected["models"]["bert-old-names"] = expected["models"]["bert-text"]
+    # The same models in other words.
+    for name, source, change in [("bert-old-names", "bert-text", old_names),
+                                 ("roberta-no-prefix-text", "roberta-text", no_prefix),
+                                 ("mpnet-with-prefix-bare", "mpnet-bare", with_prefix)]:
+        shutil.copytree(f"{FOLDER}/{source}", f"{FOLDER}/{name}")
+        tensors = load_file(f"{FOLDER}/{source}/model.safetensors")
+        save_file(change(tensors), f"{FOLDER}/{name}/model.safetensors", {"format": "pt"})
+        expected["models"][name] = expected["models"][source]
+    for name, source, config_class in [("xlm-roberta-minimal-token", "xlm-roberta-token", XLMRobertaConfig),
+                                       ("electra-minimal-text", "electra-text", ElectraConfig),
+                                       ("albert-minimal-text", "albert-text", AlbertConfig)]:
+        shutil.copytree(f"{FOLDER}/{source}", f"{FOLDER}/{name}")
+        minimal(f"{FOLDER}/{name}", config_class)
+        expected["models"][name] = expected["models"][source]
     with open(f"{FOLDER}/expected.json", "w") as file:
         json.dump(expected, file)
 
