@@ -108,7 +108,7 @@ pub(crate) fn published(format: Format, yard: &Yard, published: &[Published]) ->
     if format == Format::Json {
         let list: Vec<_> = published
             .iter()
-            .map(|one| json!({ "action": one.action, "job": one.view }))
+            .map(|one| json!({ "action": one.action, "job": one.view, "models": one.models }))
             .collect();
         return document(&list);
     }

@@ -69,14 +69,15 @@ pub fn write(folder: &Path, seed: u64) -> io::Result<()> {
     serialize_to_file(&tensors, None, &folder.join("model.safetensors")).map_err(io::Error::other)
 }
 
-/// Gives the model in `folder` a text-classification head (`BertForSequenceClassification`) for these labels.
+/// Gives the model in `folder` a linear head for these labels; `class` is `BertForSequenceClassification` or
+/// `BertForTokenClassification`.
 ///
 /// # Errors
 /// The file system's; the folder must hold what [`write()`] wrote.
-pub fn add_head(folder: &Path, labels: &[&str], seed: u64) -> io::Result<()> {
+pub fn add_head(folder: &Path, class: &str, labels: &[&str], seed: u64) -> io::Result<()> {
     let vocabulary = vocabulary().len();
     let mut config = config(vocabulary);
-    config["architectures"] = json!(["BertForSequenceClassification"]);
+    config["architectures"] = json!([class]);
     config["id2label"] = labels
         .iter()
         .enumerate()

@@ -152,7 +152,14 @@ fn empty_data() {
 #[test]
 fn labels_that_the_head_does_not_have() {
     let machine = Sandbox::new();
-    tiny_model::add_head(&machine.repository("acme/tiny"), &["negative", "positive"], 5).unwrap();
+    let repository = machine.repository("acme/tiny");
+    tiny_model::add_head(
+        &repository,
+        "BertForSequenceClassification",
+        &["negative", "positive"],
+        5,
+    )
+    .unwrap();
     machine.write_project("sentiment", &[("TRAIN", "false"), ("TRAIN_DATA", ""), ("EPOCHS", "")]);
     fails_by_the_user(&machine, &["neutral", "validation.jsonl"]);
 }
@@ -161,7 +168,27 @@ fn labels_that_the_head_does_not_have() {
 fn a_model_without_a_head_that_is_not_to_be_trained() {
     let machine = Sandbox::new();
     machine.write_project("sentiment", &[("TRAIN", "false"), ("TRAIN_DATA", ""), ("EPOCHS", "")]);
-    fails_by_the_user(&machine, &["acme/tiny", "classifier"]);
+    refused_at_publish(
+        &machine,
+        20,
+        &["acme/tiny", "ForSequenceClassification", "BertModel", "TRAIN=true"],
+    );
+}
+
+#[test]
+fn a_model_with_the_head_of_another_task() {
+    let machine = Sandbox::new();
+    let repository = machine.repository("acme/tiny");
+    tiny_model::add_head(&repository, "BertForTokenClassification", &["O", "B-PER"], 5).unwrap();
+    machine.write_project("sentiment", &[("TRAIN", "false"), ("TRAIN_DATA", ""), ("EPOCHS", "")]);
+    refused_at_publish(&machine, 20, &["acme/tiny", "BertForTokenClassification", "TRAIN=true"]);
+}
+
+#[test]
+fn a_config_that_is_no_json() {
+    let machine = Sandbox::new();
+    fs::write(machine.repository("acme/tiny").join("config.json"), "<html>").unwrap();
+    refused_at_publish(&machine, 20, &["acme/tiny", "config.json", "JSON"]);
 }
 
 #[test]

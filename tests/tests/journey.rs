@@ -55,6 +55,11 @@ fn a_pull_request_leaves_no_trace_in_the_registry() {
     ];
     let done = machine.run("dispatcher", &publish);
     assert_eq!(done.code(), 0, "{}", done.output());
+    assert!(
+        done.stderr.contains("acme/tiny at "),
+        "nobody tells what is read: {}",
+        done.stderr
+    );
     let job = done.stdout.lines().last().unwrap_or_default();
     assert_eq!(machine.status(job)["status"], "completed");
     assert!(!machine.store().join("neptune-ai-model-registry").exists());
@@ -136,7 +141,8 @@ fn two_pipelines_are_registered_together() {
         if !repository.exists() {
             tiny_model::write(&repository, seed).expect("a second model");
         }
-        tiny_model::add_head(&repository, &["O", "B-PER", "B-LOC"], seed).expect("a head");
+        let labels = ["O", "B-PER", "B-LOC"];
+        tiny_model::add_head(&repository, "BertForTokenClassification", &labels, seed).expect("a head");
     }
     machine.write_project(
         "ner",

@@ -70,7 +70,7 @@ impl Models for HubModels {
         let count = |progress: shared::hub::Progress<'_>| {
             received.fetch_add(progress.received, Ordering::Relaxed);
         };
-        let snapshot = hub.fetch(model, Needs::of(task), &count).await?;
+        let snapshot = hub.fetch(model, Needs::of(task, true), &count).await?;
         let path = snapshot.folder().to_owned();
         Ok(ModelFolder::new(path, received.load(Ordering::Relaxed), snapshot))
     }

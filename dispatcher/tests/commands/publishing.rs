@@ -92,6 +92,16 @@ fn a_matrix_is_one_job_an_entry() {
         (&"reviews".into(), &"t9".into())
     );
     assert_eq!(list[0]["action"], "queued");
+    let model = &list[0]["models"][0];
+    assert_eq!(
+        (
+            &model["repository"],
+            &model["files"],
+            &model["weights"]["model.safetensors"]
+        ),
+        (&"acme/tiny".into(), &3.into(), &2.into())
+    );
+    assert!(done.stderr.contains("acme/tiny at "), "{}", done.stderr);
     let waiting = list[0]["job"]["waiting_for"].as_str().unwrap_or_default();
     assert!(waiting.contains("inf1"), "{waiting}");
     let again = machine.run(&["publish", "--matrix", "matrix.yaml", "--tag", "t1"]);

@@ -72,15 +72,25 @@ impl Digest {
         if !found.is_file() || found.len() != size {
             return Ok(false);
         }
-        let computed = match self {
-            Self::Sha256(_) => hashed(Sha256::new(), &mut file)?,
-            Self::GitBlob(_) => hashed(Sha1::new_with_prefix(format!("blob {size}\0")), &mut file)?,
-        };
-        Ok(computed == self.as_str())
+        Ok(self.of(&mut file, size)? == self.as_str())
+    }
+
+    /// Whether this is the digest of `bytes`.
+    pub(super) fn is_of(&self, bytes: &[u8]) -> bool {
+        self.of(&mut &*bytes, bytes.len() as u64)
+            .is_ok_and(|computed| computed == self.as_str())
+    }
+
+    /// The digest of this kind of what `content`, of `size` bytes, gives.
+    fn of(&self, content: &mut impl Read, size: u64) -> io::Result<String> {
+        match self {
+            Self::Sha256(_) => hashed(Sha256::new(), content),
+            Self::GitBlob(_) => hashed(Sha1::new_with_prefix(format!("blob {size}\0")), content),
+        }
     }
 }
 
-fn hashed(mut hasher: impl sha1::Digest, file: &mut File) -> io::Result<String> {
+fn hashed(mut hasher: impl sha1::Digest, file: &mut impl Read) -> io::Result<String> {
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer)? {
@@ -112,6 +122,7 @@ mod tests {
             assert!(!good.matches(&path, 7).expect("readable"), "the size counts");
             assert!(!good.matches(&folder.path().join("absent"), 6).expect("readable"));
         }
+        assert!(git.is_of(b"hello\n") && sha256.is_of(b"hello\n") && !git.is_of(b"hellO\n"));
         std::fs::write(&path, "hellO\n").expect("written");
         assert!(!git.matches(&path, 6).expect("readable") && !sha256.matches(&path, 6).expect("readable"));
     }

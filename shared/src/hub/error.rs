@@ -64,6 +64,31 @@ pub enum HubError {
         /// What is there, shortened.
         holds: String,
     },
+    /// The repository is whole, and not what the job needs.
+    #[error("failed to use model {repository} at {commit}: {reason}")]
+    Unusable {
+        /// `owner/name`.
+        repository: String,
+        /// 40 hexadecimal digits.
+        commit: String,
+        /// What is wrong, and what a user can do.
+        reason: String,
+    },
+    /// The model alone is larger than the cache may be.
+    #[error(
+        "failed to find room for model {repository} at {commit}: it needs {needed} bytes, and the cache may hold {limit} \
+         (TRAINYARD_HUB_CACHE_GIB)"
+    )]
+    TooLarge {
+        /// `owner/name`.
+        repository: String,
+        /// 40 hexadecimal digits.
+        commit: String,
+        /// Bytes of the files that the job needs.
+        needed: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// A file name that could leave its folder.
     #[error("refused model {repository}: it names a file {path:?}, which is no plain relative path")]
     HostileFileName {
@@ -159,10 +184,11 @@ impl HubError {
             | Self::NoRevision { .. }
             | Self::Gated { .. }
             | Self::Lacks { .. }
+            | Self::Unusable { .. }
             | Self::HostileFileName { .. }
             | Self::Refused { .. }
             | Self::Client { .. } => Kind::User,
-            Self::DiskFull { .. } | Self::CacheFull { .. } => Kind::Capacity,
+            Self::DiskFull { .. } | Self::CacheFull { .. } | Self::TooLarge { .. } => Kind::Capacity,
             Self::Unreachable { .. } | Self::Deadline { .. } | Self::Offline { .. } | Self::Io { .. } => {
                 Kind::Infrastructure
             }

@@ -67,7 +67,9 @@ impl Hub {
         if let Some(index) = &selection.index {
             self.obtain_all(&folder, model, std::slice::from_ref(index), progress)
                 .await?;
-            files.extend(selection.shards(&manifest, &folder.blob(&index.digest))?);
+            let blob = folder.blob(&index.digest);
+            let text = std::fs::read(&blob).map_err(|e| HubError::io("read", blob, e))?;
+            files.extend(selection.shards(&manifest, &text)?);
         }
         self.obtain_all(&folder, model, &files, progress).await?;
         create_folder(&folder.snapshot(&model.commit))?;

@@ -10,6 +10,7 @@ mod error;
 mod eviction;
 mod fetch;
 mod layout;
+mod listing;
 mod lock;
 mod manifest;
 mod names;
@@ -23,9 +24,10 @@ mod tries;
 pub use crate::job::HubModel;
 pub use digest::{Digest, InvalidDigest};
 pub use error::{HubError, Kind};
+pub use listing::Listing;
 pub use manifest::HubFile;
 pub use names::InvalidName;
-pub use needs::Needs;
+pub use needs::{Head, Needs};
 pub use settings::{HubSettings, Patience};
 pub use snapshot::{Progress, Snapshot};
 
@@ -58,26 +60,34 @@ impl Hub {
         })
     }
 
-    /// Pins a branch, tag or commit of a repository to its commit, and checks that the commit holds what every job
-    /// needs: `config.json`, weights, a tokenizer.
+    /// Pins a branch, tag or commit of a repository to its commit, and checks that the commit is what `needs` says:
+    /// `config.json`, weights and a tokenizer are there, the config can be used, the cache may hold it all.
     ///
     /// A commit that is complete in the cache is answered from there. A revision is asked of the hub; if the hub cannot
     /// be reached and the cache knows what commit it was when it was last fetched, that is the answer, with a warning.
     ///
     /// # Errors
     /// See [`HubError::kind`]: names nothing that exists, gated, or unusable is the user's; no answer is infrastructure.
-    pub async fn resolve(&self, repository: &str, revision: &str) -> Result<HubModel, HubError> {
+    pub async fn resolve(&self, repository: &str, revision: &str, needs: Needs) -> Result<Listing, HubError> {
         check_repository(repository)?;
         check_revision(revision)?;
-        let model = |commit: String| HubModel {
-            repository: repository.to_owned(),
-            revision: revision.to_owned(),
-            commit,
-        };
-        let cached = self.cached(repository, revision);
-        if let Some(commit) = cached.clone().filter(|_| is_commit(revision) || self.settings.offline) {
-            return Ok(model(commit));
+        let listing = self.found(repository, revision, needs).await?;
+        match self.settings.limit_bytes {
+            Some(limit) if listing.bytes() > limit => Err(HubError::TooLarge {
+                repository: repository.to_owned(),
+                needed: listing.bytes(),
+                commit: listing.model.commit,
+                limit,
+            }),
+            _ => Ok(listing),
         }
+    }
+
+    async fn found(&self, repository: &str, revision: &str, needs: Needs) -> Result<Listing, HubError> {
+        let cached = match self.cached(repository, revision, needs) {
+            Some(known) if is_commit(revision) || self.settings.offline => return known,
+            other => other,
+        };
         if self.settings.offline {
             let what = format!("model {repository} at {revision}");
             return Err(HubError::Offline {
@@ -85,19 +95,18 @@ impl Hub {
                 cache: self.settings.cache.clone(),
             });
         }
-        match (self.ask(repository, revision, cached.is_some()).await, cached) {
-            (Ok(commit), _) => Ok(model(commit)),
-            (Err(error), Some(commit)) if error.kind() == Kind::Infrastructure => {
-                tracing::warn!(repository, revision, commit, error = %error, "the hub cannot be reached; took the commit that was fetched last");
-                Ok(model(commit))
+        match (self.ask(repository, revision, needs, cached.is_some()).await, cached) {
+            (Ok(listing), _) => Ok(listing),
+            (Err(error), Some(known)) if error.kind() == Kind::Infrastructure => {
+                tracing::warn!(repository, revision, error = %error, "the hub cannot be reached; took the commit that was fetched last");
+                known
             }
             (Err(error), _) => Err(error),
         }
     }
 
-    /// The commit that the hub names, once its list of files is found to be enough. With an answer in the cache nobody
-    /// waits long for a hub that is away.
-    async fn ask(&self, repository: &str, revision: &str, is_cached: bool) -> Result<String, HubError> {
+    /// What the hub says. With an answer in the cache nobody waits long for a hub that is away.
+    async fn ask(&self, repository: &str, revision: &str, needs: Needs, is_cached: bool) -> Result<Listing, HubError> {
         let asked = Asked { repository, revision };
         let question = async || {
             let online = self.online()?;
@@ -106,9 +115,20 @@ impl Hub {
                 repository,
                 revision: &commit,
             };
-            let files = online.tree(at).await?;
-            needs::select(&Manifest::new(repository, &commit, files)?, Needs::default())?;
-            Ok(commit)
+            let manifest = Manifest::new(repository, &commit, online.tree(at).await?)?;
+            let selection = needs::select(&manifest, needs)?;
+            let config = online.small(at, &selection.config).await?;
+            let index = match &selection.index {
+                Some(index) => Some(online.small(at, index).await?),
+                None => None,
+            };
+            Ok(listing::listing(
+                &manifest,
+                revision,
+                selection,
+                (&config, index.as_deref()),
+                needs,
+            )?)
         };
         let patience = self.settings.patience;
         if !is_cached {
@@ -132,8 +152,9 @@ impl Hub {
         Ok(self.online.get_or_init(|| online))
     }
 
-    /// The commit of `revision`, if its snapshot in the cache seems complete: sizes are looked at, bytes are not.
-    fn cached(&self, repository: &str, revision: &str) -> Option<String> {
+    /// The same answer from the cache, if the snapshot of `revision` seems complete there: sizes are looked at, bytes
+    /// only of the config and the index.
+    fn cached(&self, repository: &str, revision: &str, needs: Needs) -> Option<Result<Listing, HubError>> {
         let folder = RepositoryFolder::new(&self.settings.cache, repository);
         let commit = if is_commit(revision) {
             revision.to_owned()
@@ -141,14 +162,26 @@ impl Hub {
             folder.commit_of(revision)?
         };
         let manifest = Manifest::read(&folder, &commit).or_else(|| Manifest::adopt(&folder, repository, &commit))?;
-        let mut selection = needs::select(&manifest, Needs::default()).ok()?;
-        if let Some(index) = &selection.index {
-            let shards = selection.shards(&manifest, &folder.blob(&index.digest)).ok()?;
-            selection.files.extend(shards);
-        }
+        let selection = needs::select(&manifest, needs).ok()?;
+        let content = |file: &HubFile| {
+            let blob = folder.blob(&file.digest);
+            let intact = file.digest.matches(&blob, file.size).ok()?;
+            intact.then(|| std::fs::read(blob).ok()).flatten()
+        };
+        let config = content(&selection.config)?;
+        let index = match &selection.index {
+            Some(index) => Some(content(index)?),
+            None => None,
+        };
+        let found = listing::listing(&manifest, revision, selection, (&config, index.as_deref()), needs);
         let there =
             |file: &HubFile| std::fs::metadata(folder.blob(&file.digest)).is_ok_and(|found| found.len() == file.size);
-        selection.files.iter().all(there).then_some(commit)
+        match found {
+            Ok(listing) => listing.files.iter().all(there).then_some(Ok(listing)),
+            // The hub has the same bytes and would say the same.
+            Err(error @ HubError::Unusable { .. }) => Some(Err(error)),
+            Err(_) => None,
+        }
     }
 
     /// Repeats one question until it is answered or `attempts` are used up.

@@ -31,6 +31,8 @@ const FORMATS: [Format; 2] = [
 ];
 /// Most bytes of an index that are read: those of the largest models have a few hundred kilobytes.
 const INDEX_LIMIT: u64 = 16 << 20;
+/// And of `config.json`: those with ten thousand labels have about one megabyte.
+const CONFIG_LIMIT: u64 = 4 << 20;
 
 /// Tokenizers, in every form that repositories have them in.
 const TOKENIZER: [&str; 13] = [
@@ -74,14 +76,41 @@ const SENTENCES: [&str; 3] = [
 pub struct Needs {
     /// The files of sentence-transformers too (pooling and the like), where the repository has them.
     pub sentences: bool,
+    /// The head that the weights must have already. Looked at when a model is resolved; it changes no file.
+    pub head: Option<Head>,
+}
+
+/// What sits on an encoder; classes of `transformers` are named after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// One label a text.
+    Text,
+    /// One label a token.
+    Token,
+}
+
+impl Head {
+    /// What the names of its classes end with.
+    pub(super) fn class(self) -> &'static str {
+        match self {
+            Self::Text => "ForSequenceClassification",
+            Self::Token => "ForTokenClassification",
+        }
+    }
 }
 
 impl Needs {
-    /// What a pipeline of this task needs.
+    /// What a pipeline of this task needs. One that trains makes its own head, sentence embeddings have none.
     #[must_use]
-    pub fn of(task: Task) -> Self {
+    pub fn of(task: Task, trains: bool) -> Self {
+        let head = match task {
+            Task::TextClassification => Some(Head::Text),
+            Task::TokenClassification => Some(Head::Token),
+            Task::FeatureExtraction => None,
+        };
         Self {
             sentences: task == Task::FeatureExtraction,
+            head: head.filter(|_| !trains),
         }
     }
 
@@ -113,7 +142,9 @@ fn is_of_sentences(manifest: &Manifest, path: &str) -> bool {
 pub(super) struct Selection {
     /// To be fetched, in the order of their paths.
     pub(super) files: Vec<HubFile>,
-    /// The index, if the weights are in shards; it is among `files`.
+    /// `config.json`, small enough to be read whole; it is among `files`.
+    pub(super) config: HubFile,
+    /// The index, if the weights are in shards; it is among `files`, and small enough to be read whole.
     pub(super) index: Option<HubFile>,
     format: Format,
 }
@@ -126,24 +157,17 @@ impl Selection {
         self.files.iter().chain(shards).cloned().collect()
     }
 
-    /// The shards that the index file at `path`, already verified, names; none where the weights are one file.
+    /// The shards that an index of this text, already verified, names.
     ///
     /// # Errors
     /// [`HubError::Lacks`]: the index cannot be understood, or it names a file that the commit does not have.
-    pub(super) fn shards(&self, manifest: &Manifest, path: &std::path::Path) -> Result<Vec<HubFile>, HubError> {
+    pub(super) fn shards(&self, manifest: &Manifest, index: &[u8]) -> Result<Vec<HubFile>, HubError> {
         #[derive(serde::Deserialize)]
         struct Index {
             weight_map: std::collections::BTreeMap<String, String>,
         }
         let name = self.format.index;
-        let size = std::fs::metadata(path)
-            .map_err(|e| HubError::io("read", path, e))?
-            .len();
-        if size > INDEX_LIMIT {
-            return Err(lacks(manifest, format!("{name} of a readable size")));
-        }
-        let text = std::fs::read(path).map_err(|e| HubError::io("read", path, e))?;
-        let Ok(index) = serde_json::from_slice::<Index>(&text) else {
+        let Ok(index) = serde_json::from_slice::<Index>(index) else {
             return Err(lacks(manifest, format!("{name} with a weight_map")));
         };
         let names: BTreeSet<String> = index.weight_map.into_values().collect();
@@ -162,9 +186,9 @@ impl Selection {
 /// # Errors
 /// [`HubError::Lacks`]: the repository has no config, no weights in a known format or no tokenizer.
 pub(super) fn select(manifest: &Manifest, needs: Needs) -> Result<Selection, HubError> {
-    if manifest.find("config.json").is_none() {
+    let Some(config) = manifest.find("config.json") else {
         return Err(lacks(manifest, "config.json".into()));
-    }
+    };
     let mut candidates = FORMATS
         .iter()
         .flat_map(|format| [(format, format.whole), (format, format.index)]);
@@ -183,11 +207,18 @@ pub(super) fn select(manifest: &Manifest, needs: Needs) -> Result<Selection, Hub
             "tokenizer (tokenizer.json, vocab.txt or a SentencePiece model)".into(),
         ));
     }
+    let index = manifest.find(weights).filter(|_| weights == format.index);
+    for (file, limit) in [(Some(config), CONFIG_LIMIT), (index, INDEX_LIMIT)] {
+        if let Some(file) = file.filter(|file| file.size > limit) {
+            let missing = format!("{} of a readable size (it has {} bytes)", file.path, file.size);
+            return Err(lacks(manifest, missing));
+        }
+    }
     let wanted = |file: &&HubFile| needs.wants(manifest, &file.path) || file.path == weights;
-    let files = manifest.files.iter().filter(wanted).cloned().collect();
     Ok(Selection {
-        files,
-        index: manifest.find(weights).filter(|_| weights == format.index).cloned(),
+        files: manifest.files.iter().filter(wanted).cloned().collect(),
+        config: config.clone(),
+        index: index.cloned(),
         format: *format,
     })
 }

@@ -125,6 +125,23 @@ impl Online {
             .header(reqwest::header::ACCEPT_ENCODING, "identity"))
     }
 
+    /// A small file, verified. Its size was looked at.
+    pub(super) async fn small(&self, asked: Asked<'_>, file: &HubFile) -> Result<Vec<u8>, Failure> {
+        let response = self.content(asked, &file.path)?.send().await.map_err(Failure::again)?;
+        let mut response = asked.checked(response, &self.settings).await?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(Failure::again)? {
+            body.extend_from_slice(&chunk);
+            if body.len() as u64 > file.size {
+                break;
+            }
+        }
+        if file.digest.is_of(&body) {
+            return Ok(body);
+        }
+        Err(Failure::again(anyhow!("{} is not what the hub lists", file.path)))
+    }
+
     pub(super) fn settings(&self) -> &HubSettings {
         &self.settings
     }

@@ -19,8 +19,17 @@ async fn main() -> anyhow::Result<()> {
     let mut settings = HubSettings::new(cache);
     endpoint.clone_into(&mut settings.endpoint);
     let hub = Hub::new(settings)?;
-    let model = hub.resolve(repository, revision).await?;
-    let snapshot = hub.fetch(&model, Needs { sentences: true }, &|_| ()).await?;
+    let model = hub.resolve(repository, revision, Needs::default()).await?.model;
+    let snapshot = hub
+        .fetch(
+            &model,
+            Needs {
+                sentences: true,
+                ..Needs::default()
+            },
+            &|_| (),
+        )
+        .await?;
     println!("{}", snapshot.folder().display());
     if hold {
         std::io::stdin().read_to_end(&mut Vec::new()).context("stdin")?;

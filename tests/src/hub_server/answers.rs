@@ -102,6 +102,12 @@ async fn control(shared: &Shared, segments: &[String], body: Body) -> Response {
 
 impl Call {
     async fn answer(&self) -> Response {
+        if let Some(path) = self.shared.repositories.path_of_today(&self.segments) {
+            let query = if self.query.is_empty() { "" } else { "?" };
+            let answer = Response::builder().status(307);
+            let answer = answer.header(header::LOCATION, format!("{path}{query}{}", self.query));
+            return built(answer.body(Body::empty()));
+        }
         let parts: Vec<&str> = self.segments.iter().map(String::as_str).collect();
         match parts.as_slice() {
             ["api", "models", owner, name] => self.info(&format!("{owner}/{name}"), "main"),

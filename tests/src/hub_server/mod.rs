@@ -2,7 +2,7 @@
 //! request, and remembers what it was asked. That it is like the real one is checked with Python's `huggingface_hub`.
 //!
 //! `ROOT/OWNER/NAME/` is a repository at `main`, `ROOT/OWNER/NAME@REVISION/` at another revision. Commits come from
-//! content. A file `.gated` gates the repository: its first line is the one token that may read it. Large files and
+//! content. `ROOT/OLD/.renamed` or `ROOT/OWNER/OLD/.renamed` holds the name that a repository has today. A file `.gated` gates the repository: its first line is the one token that may read it. Large files and
 //! weights are "in LFS": `resolve` redirects to a second address, as to a CDN, which refuses whoever brings a token.
 //!
 //! Control from another process: `POST /-/faults` takes a JSON list of [`Fault`], `GET /-/requests` gives the list of

@@ -63,6 +63,28 @@ impl Repositories {
         is_name(repository) && !self.revisions(repository).is_empty()
     }
 
+    /// Where a repository is asked for by a name that it had before: the same path with its name of today, relative to
+    /// the host, as the hub has it.
+    pub(super) fn path_of_today(&self, segments: &[String]) -> Option<String> {
+        let api = segments.first().is_some_and(|first| first == "api");
+        let (before, rest) = segments.split_at_checked(if api { 2 } else { 0 })?;
+        // The oldest repositories have no owner.
+        let (parts, today) = [1, 2].into_iter().find_map(|parts| {
+            let old = rest.get(..parts)?.join("/");
+            Some((parts, self.renamed(&old)?))
+        })?;
+        let path = before.iter().chain([&today]).chain(&rest[parts..]);
+        Some(path.fold(String::new(), |all, part| all + "/" + part))
+    }
+
+    /// The name of today of a repository that had this one before.
+    fn renamed(&self, repository: &str) -> Option<String> {
+        let text = std::fs::read_to_string(self.root.join(repository).join(".renamed"));
+        text.ok()
+            .filter(|_| is_name(repository))
+            .map(|name| name.trim().to_owned())
+    }
+
     /// The commit that a revision, or a commit's id or its beginning, names.
     pub(super) fn commit(&self, repository: &str, revision: &str) -> Option<Commit> {
         let revisions = self.revisions(repository);

@@ -74,7 +74,7 @@ impl Bench {
     /// Resolves and fetches the model at `main`.
     pub(crate) async fn fetched(&self) -> Result<(HubModel, Snapshot)> {
         let hub = self.hub()?;
-        let model = hub.resolve(MODEL, "main").await?;
+        let model = hub.resolve(MODEL, "main", Needs::default()).await?.model;
         let snapshot = fetch(&hub, &model).await?;
         Ok((model, snapshot))
     }
@@ -122,8 +122,25 @@ pub(crate) fn files(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     Ok(found)
 }
 
+/// A client that may use nothing but the bench's cache.
+pub(crate) fn offline(bench: &Bench) -> Result<Hub> {
+    Ok(Hub::new(HubSettings {
+        offline: true,
+        ..bench.settings()
+    })?)
+}
+
 pub(crate) async fn fetch(hub: &Hub, model: &HubModel) -> Result<Snapshot> {
-    Ok(hub.fetch(model, Needs { sentences: true }, &|_| ()).await?)
+    Ok(hub
+        .fetch(
+            model,
+            Needs {
+                sentences: true,
+                ..Needs::default()
+            },
+            &|_| (),
+        )
+        .await?)
 }
 
 /// A repository as they are: needed files among much that is not.

@@ -14,7 +14,7 @@ fn limited(bench: &Bench, models: u64) -> Result<Hub> {
 }
 
 async fn fetched(hub: &Hub, repository: &str, revision: &str) -> Result<Snapshot> {
-    fetch(hub, &hub.resolve(repository, revision).await?).await
+    fetch(hub, &hub.resolve(repository, revision, Needs::default()).await?.model).await
 }
 
 async fn three_models() -> Result<Bench> {
@@ -46,7 +46,7 @@ async fn what_is_in_use_stays_and_the_newcomer_waits_for_another_time() -> Resul
     let hub = limited(&bench, 2)?;
     let first = fetched(&hub, MODEL, "main").await?;
     let second = fetched(&hub, "acme/second", "main").await?;
-    let model = hub.resolve("acme/third", "main").await?;
+    let model = hub.resolve("acme/third", "main", Needs::default()).await?.model;
     let error = hub.fetch(&model, Needs::default(), &|_| ()).await.expect_err("no room");
     assert!(matches!(error, HubError::CacheFull { .. }), "{error:?}");
     assert_eq!(error.kind(), Kind::Capacity);
@@ -70,7 +70,7 @@ async fn bytes_that_another_commit_shares_stay() -> Result<()> {
     let old = fetched(&hub, MODEL, "v1").await?.folder().to_owned();
     let kept = fetched(&hub, MODEL, "main").await?;
     assert!(old.exists(), "both fit, since they share");
-    let model = hub.resolve("acme/second", "main").await?;
+    let model = hub.resolve("acme/second", "main", Needs::default()).await?.model;
     assert!(
         hub.fetch(&model, Needs::default(), &|_| ()).await.is_err(),
         "the shared weights are in use"

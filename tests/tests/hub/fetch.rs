@@ -2,9 +2,9 @@
 
 use crate::bench::{Bench, MODEL, WEIGHTS, fetch, files, write_model};
 use anyhow::{Context, Result};
-use shared::hub::{HubError, Kind, Needs};
+use shared::hub::{HubError, HubModel, Kind, Needs};
 use std::sync::Mutex;
-use tests::hub_server::{Fault, What};
+use tests::hub_server::{Fault, What, commit_of};
 
 #[tokio::test]
 async fn only_needed_files_come_and_equal_the_repositorys() -> Result<()> {
@@ -46,7 +46,7 @@ async fn only_needed_files_come_and_equal_the_repositorys() -> Result<()> {
 async fn a_classifier_needs_no_file_of_sentence_transformers() -> Result<()> {
     let bench = Bench::new().await?;
     let hub = bench.hub()?;
-    let model = hub.resolve(MODEL, "main").await?;
+    let model = hub.resolve(MODEL, "main", Needs::default()).await?.model;
     let snapshot = hub.fetch(&model, Needs::default(), &|_| ()).await?;
     assert!(!snapshot.folder().join("modules.json").exists());
     drop(snapshot);
@@ -68,7 +68,7 @@ async fn a_warm_cache_is_verified_without_the_hub() -> Result<()> {
     drop(snapshot);
     bench.server.forget();
     let hub = bench.hub()?;
-    let pinned = hub.resolve(MODEL, &model.commit).await?;
+    let pinned = hub.resolve(MODEL, &model.commit, Needs::default()).await?.model;
     fetch(&hub, &pinned).await?;
     assert!(bench.server.seen().is_empty());
     Ok(())
@@ -109,7 +109,7 @@ async fn a_link_that_is_missing_or_points_elsewhere_is_mended() -> Result<()> {
 async fn progress_grows_to_the_whole_and_counts_what_came() -> Result<()> {
     let bench = Bench::new().await?;
     let hub = bench.hub()?;
-    let model = hub.resolve(MODEL, "main").await?;
+    let model = hub.resolve(MODEL, "main", Needs::default()).await?.model;
     let reports = Mutex::new(Vec::new());
     let note = |p: shared::hub::Progress<'_>| reports.lock().expect("no panic").push((p.done, p.total, p.received));
     hub.fetch(&model, Needs::default(), &note).await?;
@@ -144,12 +144,21 @@ async fn weights_in_shards_come_whole_and_no_other_shard_does() -> Result<()> {
     };
     index("model-00002-of-00002.safetensors")?;
     let hub = bench.hub()?;
-    let snapshot = fetch(&hub, &hub.resolve("acme/sharded", "main").await?).await?;
+    let snapshot = fetch(
+        &hub,
+        &hub.resolve("acme/sharded", "main", Needs::default()).await?.model,
+    )
+    .await?;
     bench.assert_equal(snapshot.folder(), "acme/sharded")?;
     assert!(snapshot.folder().join("model-00002-of-00002.safetensors").exists());
     assert!(!snapshot.folder().join("adapter.safetensors").exists());
     index("model-00003-of-00002.safetensors")?;
-    let model = hub.resolve("acme/sharded", "main").await?;
+    // A job may have been published before this was looked at.
+    let model = HubModel {
+        repository: "acme/sharded".into(),
+        revision: "main".into(),
+        commit: commit_of(&sharded)?,
+    };
     let error = hub
         .fetch(&model, Needs::default(), &|_| ())
         .await
@@ -197,7 +206,7 @@ async fn the_token_goes_to_the_hub_and_to_no_other_host() -> Result<()> {
     let bench = Bench::new().await?;
     std::fs::write(bench.repository(MODEL).join(".gated"), "hf_right")?;
     let hub = bench.hub_with_token("hf_right")?;
-    let model = hub.resolve(MODEL, "main").await?;
+    let model = hub.resolve(MODEL, "main", Needs::default()).await?.model;
     fetch(&hub, &model).await?;
     let seen = bench.server.seen();
     let (large, rest): (Vec<_>, Vec<_>) = seen.iter().partition(|seen| seen.line.contains("/lfs/"));
@@ -210,7 +219,7 @@ async fn the_token_goes_to_the_hub_and_to_no_other_host() -> Result<()> {
 async fn a_full_disk_is_a_matter_of_capacity() -> Result<()> {
     let bench = Bench::new().await?;
     let hub = bench.hub()?;
-    let model = hub.resolve(MODEL, "main").await?;
+    let model = hub.resolve(MODEL, "main", Needs::default()).await?.model;
     let listed = fetch(&hub, &model).await?;
     let weights = listed
         .files()
@@ -234,7 +243,7 @@ async fn a_full_disk_is_a_matter_of_capacity() -> Result<()> {
 async fn a_redirect_that_never_ends_is_given_up() -> Result<()> {
     let bench = Bench::new().await?;
     let hub = bench.hub()?;
-    let model = hub.resolve(MODEL, "main").await?;
+    let model = hub.resolve(MODEL, "main", Needs::default()).await?.model;
     let to = format!("{}/{MODEL}/resolve/main/config.json", bench.server.url());
     bench
         .server

@@ -1,6 +1,6 @@
 //! Without the hub: what is in the cache is enough, and what is not there is said.
 
-use crate::bench::{Bench, MODEL, fetch};
+use crate::bench::{Bench, MODEL, fetch, offline};
 use anyhow::Result;
 use shared::hub::{Hub, HubError, HubModel, HubSettings, Kind, Needs};
 use std::time::Duration;
@@ -14,13 +14,6 @@ fn away(bench: &Bench) -> Result<Hub> {
     })?)
 }
 
-fn offline(bench: &Bench) -> Result<Hub> {
-    Ok(Hub::new(HubSettings {
-        offline: true,
-        ..bench.settings()
-    })?)
-}
-
 #[tokio::test]
 async fn a_warm_cache_is_enough() -> Result<()> {
     let bench = Bench::new().await?;
@@ -29,7 +22,7 @@ async fn a_warm_cache_is_enough() -> Result<()> {
     bench.server.forget();
     for hub in [away(&bench)?, offline(&bench)?] {
         for revision in ["main", &model.commit] {
-            let found = hub.resolve(MODEL, revision).await?;
+            let found = hub.resolve(MODEL, revision, Needs::default()).await?.model;
             assert_eq!(found.commit, model.commit);
             bench.assert_equal(fetch(&hub, &found).await?.folder(), MODEL)?;
         }
@@ -48,10 +41,23 @@ async fn a_branch_that_moved_is_seen_while_the_hub_answers() -> Result<()> {
     )?;
     let new = commit_of(&bench.repository(MODEL))?;
     assert_ne!(old.commit, new);
-    assert_eq!(bench.hub()?.resolve(MODEL, "main").await?.commit, new);
+    assert_eq!(
+        bench
+            .hub()?
+            .resolve(MODEL, "main", Needs::default())
+            .await?
+            .model
+            .commit,
+        new
+    );
     bench.server.inject(Fault::status("/revision/", u32::MAX, 503));
     assert_eq!(
-        bench.hub()?.resolve(MODEL, "main").await?.commit,
+        bench
+            .hub()?
+            .resolve(MODEL, "main", Needs::default())
+            .await?
+            .model
+            .commit,
         old.commit,
         "what was fetched last"
     );
@@ -66,19 +72,26 @@ async fn a_silent_hub_is_not_waited_for_where_the_cache_has_an_answer() -> Resul
     let mut settings = bench.settings();
     settings.patience.read_idle = Duration::from_secs(3600);
     settings.patience.with_cache = Duration::from_millis(300);
-    let found = tokio::time::timeout(Duration::from_secs(30), Hub::new(settings)?.resolve(MODEL, "main")).await??;
-    assert_eq!(found.commit, model.commit);
+    let found = tokio::time::timeout(
+        Duration::from_secs(30),
+        Hub::new(settings)?.resolve(MODEL, "main", Needs::default()),
+    )
+    .await??;
+    assert_eq!(found.model.commit, model.commit);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_cold_cache_without_the_hub_is_infrastructure() -> Result<()> {
     let bench = Bench::new().await?;
-    let error = away(&bench)?.resolve(MODEL, "main").await.expect_err("nobody there");
+    let error = away(&bench)?
+        .resolve(MODEL, "main", Needs::default())
+        .await
+        .expect_err("nobody there");
     assert!(matches!(error, HubError::Unreachable { .. }), "{error:?}");
     assert_eq!(error.kind(), Kind::Infrastructure);
     let error = offline(&bench)?
-        .resolve(MODEL, "main")
+        .resolve(MODEL, "main", Needs::default())
         .await
         .expect_err("not in the cache");
     assert!(error.to_string().contains("HF_HUB_OFFLINE"), "{error}");
@@ -96,7 +109,7 @@ async fn an_incomplete_snapshot_is_not_taken_for_whole() -> Result<()> {
     std::fs::remove_file(weights)?;
     let hub = offline(&bench)?;
     assert!(matches!(
-        hub.resolve(MODEL, &model.commit).await,
+        hub.resolve(MODEL, &model.commit, Needs::default()).await,
         Err(HubError::Offline { .. })
     ));
     let error = hub
@@ -114,7 +127,7 @@ async fn refused_access_is_not_covered_up_by_the_cache() -> Result<()> {
     std::fs::remove_dir_all(bench.repository(MODEL))?;
     let error = bench
         .hub()?
-        .resolve(MODEL, "main")
+        .resolve(MODEL, "main", Needs::default())
         .await
         .expect_err("removed from the hub");
     assert!(matches!(error, HubError::NoRepository { .. }), "{error:?}");

@@ -37,13 +37,18 @@ async fn many_processes_download_once() -> Result<()> {
         assert!(child.wait().await?.success());
     }
     assert_eq!(bench.server.bytes_sent("/lfs/"), WEIGHTS as u64);
-    let configs = bench
-        .server
-        .seen()
-        .iter()
-        .filter(|seen| seen.line.ends_with("/config.json"))
-        .count();
-    assert_eq!(configs, 2, "config.json and 1_Pooling/config.json once each");
+    // Resolving reads config.json, and nothing else.
+    for (path, most) in [("/config.json", 6), ("/1_Pooling/config.json", 1), ("/vocab.txt", 1)] {
+        let asked = bench.server.seen().into_iter().filter(|seen| {
+            let file = seen
+                .line
+                .rsplit_once("/resolve/")
+                .and_then(|(_, rest)| rest.split_once('/'));
+            file.is_some_and(|(_, file)| format!("/{file}") == path)
+        });
+        let asked = asked.count();
+        assert!((1..=most).contains(&asked), "{path} was asked for {asked} times");
+    }
     Ok(())
 }
 
@@ -51,7 +56,7 @@ async fn many_processes_download_once() -> Result<()> {
 async fn many_tasks_of_one_process_download_once() -> Result<()> {
     let bench = Bench::new().await?;
     let hub = bench.hub()?;
-    let model = hub.resolve(MODEL, "main").await?;
+    let model = hub.resolve(MODEL, "main", Needs::default()).await?.model;
     let fetches = (0..5).map(|_| fetch(&hub, &model));
     for snapshot in futures::future::join_all(fetches).await {
         bench.assert_equal(snapshot?.folder(), MODEL)?;
@@ -123,7 +128,7 @@ async fn another_processs_snapshot_is_not_evicted_until_it_ends() -> Result<()> 
         limit_bytes: Some(limit),
         ..bench.settings()
     })?;
-    let model = hub.resolve("acme/second", "main").await?;
+    let model = hub.resolve("acme/second", "main", Needs::default()).await?.model;
     let refused = hub.fetch(&model, Needs::default(), &|_| ()).await;
     assert!(matches!(refused, Err(HubError::CacheFull { .. })), "{refused:?}");
     bench.assert_equal(Path::new(&held), MODEL)?;

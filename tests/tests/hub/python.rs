@@ -1,8 +1,8 @@
 //! Python's `huggingface_hub` as the judge: of the hub server, and of the cache that both share.
 
-use crate::bench::{Bench, MODEL, fetch, files};
+use crate::bench::{Bench, MODEL, fetch, files, offline};
 use anyhow::{Context, Result, ensure};
-use shared::hub::{Hub, HubSettings};
+use shared::hub::{Hub, HubSettings, Needs};
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
@@ -65,6 +65,27 @@ f = next(x for x in HfApi().list_repo_tree('acme/mini', recursive=True) if x.pat
 }
 
 #[tokio::test]
+async fn python_follows_the_servers_redirect_of_a_renamed_repository() -> Result<()> {
+    let bench = Bench::new().await?;
+    std::fs::create_dir_all(bench.repository("mini-base"))?;
+    std::fs::write(bench.repository("mini-base/.renamed"), MODEL)?;
+    let program = "from huggingface_hub import snapshot_download as d, HfApi; print(HfApi().model_info('mini-base').id, d('mini-base'))";
+    let said = python(&bench, &bench.cache(), program, &[]).await?;
+    let (id, folder) = said.split_once(' ').context("two words")?;
+    assert_eq!(id, MODEL);
+    assert!(files(Path::new(folder))? == files(&bench.repository(MODEL))?);
+    bench.server.forget();
+    let hub = offline(&bench)?;
+    let found = hub.resolve("mini-base", "main", Needs::default()).await?;
+    assert_eq!(
+        fetch(&hub, &found.model).await?.folder(),
+        Path::new(folder),
+        "one cache, one folder"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn python_reads_our_cache_offline() -> Result<()> {
     let bench = Bench::new().await?;
     let (_, snapshot) = bench.fetched().await?;
@@ -104,7 +125,7 @@ async fn we_read_pythons_cache_offline() -> Result<()> {
         offline: true,
         ..bench.settings()
     })?;
-    let snapshot = fetch(&hub, &hub.resolve(MODEL, "main").await?).await?;
+    let snapshot = fetch(&hub, &hub.resolve(MODEL, "main", Needs::default()).await?.model).await?;
     assert_eq!(snapshot.folder(), Path::new(&folder));
     bench.assert_equal(snapshot.folder(), MODEL)?;
     assert!(bench.server.seen().is_empty());

@@ -30,7 +30,11 @@ async fn passing_server_errors_are_ridden_out() -> Result<()> {
 async fn lasting_server_errors_are_infrastructure_after_all_attempts() -> Result<()> {
     let bench = Bench::new().await?;
     bench.server.inject(Fault::status("/revision/", u32::MAX, 503));
-    let error = bench.hub()?.resolve(MODEL, "main").await.expect_err("no answer");
+    let error = bench
+        .hub()?
+        .resolve(MODEL, "main", Needs::default())
+        .await
+        .expect_err("no answer");
     assert!(matches!(error, HubError::Unreachable { attempts: 4, .. }), "{error:?}");
     assert_eq!(error.kind(), Kind::Infrastructure);
     assert_eq!(bench.server.seen().len(), 4);
@@ -60,7 +64,11 @@ async fn too_many_requests_waits_as_long_as_the_hub_says() -> Result<()> {
             retry_after: Some(3600),
         },
     ));
-    let error = bench.hub()?.resolve(MODEL, "main").await.expect_err("too long");
+    let error = bench
+        .hub()?
+        .resolve(MODEL, "main", Needs::default())
+        .await
+        .expect_err("too long");
     assert_eq!(error.kind(), Kind::Infrastructure);
     Ok(())
 }
@@ -91,7 +99,7 @@ async fn a_broken_download_goes_on_at_the_right_byte() -> Result<()> {
 /// Fetches the model; how many bytes of its weights came over the network.
 async fn received_weights(bench: &Bench) -> Result<(Snapshot, u64)> {
     let hub = bench.hub()?;
-    let model = hub.resolve(MODEL, "main").await?;
+    let model = hub.resolve(MODEL, "main", Needs::default()).await?.model;
     let received = AtomicU64::new(0);
     let count = |progress: Progress<'_>| {
         if progress.file == "model.safetensors" {
@@ -118,7 +126,7 @@ async fn more_breaks_than_attempts_are_no_failure_while_there_is_progress() -> R
 async fn what_was_fetched_in_part_is_resumed_by_a_later_run() -> Result<()> {
     let bench = Bench::new().await?;
     let hub = bench.hub()?;
-    let model = hub.resolve(MODEL, "main").await?;
+    let model = hub.resolve(MODEL, "main", Needs::default()).await?.model;
     bench
         .server
         .inject(Fault::new(CONTENT, 1, What::Truncate { after: 2_000_000 }));
@@ -158,7 +166,7 @@ async fn a_page_instead_of_the_weights_never_becomes_the_weights() -> Result<()>
     // 403 with a page, as a gated file's address answers.
     bench.server.inject(Fault::status(CONTENT, u32::MAX, 403));
     let hub = bench.hub()?;
-    let model = hub.resolve(MODEL, "main").await?;
+    let model = hub.resolve(MODEL, "main", Needs::default()).await?.model;
     let error = hub
         .fetch(&model, Needs::default(), &|_| ())
         .await
@@ -202,7 +210,7 @@ async fn a_silent_hub_does_not_hold_anybody_for_ever() -> Result<()> {
     let mut settings = bench.settings();
     settings.patience.read_idle = Duration::from_millis(500);
     let hub = shared::hub::Hub::new(settings)?;
-    let snapshot = fetch(&hub, &hub.resolve(MODEL, "main").await?).await?;
+    let snapshot = fetch(&hub, &hub.resolve(MODEL, "main", Needs::default()).await?.model).await?;
     bench.assert_equal(snapshot.folder(), MODEL)?;
     assert_eq!(bench.server.bytes_sent(CONTENT), WEIGHTS as u64);
     Ok(())
@@ -211,7 +219,7 @@ async fn a_silent_hub_does_not_hold_anybody_for_ever() -> Result<()> {
 #[tokio::test]
 async fn the_whole_has_a_deadline() -> Result<()> {
     let bench = Bench::new().await?;
-    let model = bench.hub()?.resolve(MODEL, "main").await?;
+    let model = bench.hub()?.resolve(MODEL, "main", Needs::default()).await?.model;
     let mut settings = bench.settings();
     settings.patience.whole = Duration::from_millis(300);
     settings.patience.read_idle = Duration::from_secs(60);

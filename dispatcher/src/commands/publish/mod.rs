@@ -1,6 +1,7 @@
 //! `dispatcher publish`: from settings to a job in the ledger and a message in the queue, and on request to its end.
 
 mod prepare;
+mod reading;
 pub(crate) mod record;
 
 use crate::failure::Failure;
@@ -107,9 +108,12 @@ pub(crate) async fn execute(site: &Site, args: Args) -> Result<ExitCode, Failure
 }
 
 async fn publish_one(site: &Site, yard: &Yard, hub: &Hub, prepared: Prepared) -> Result<Published, Failure> {
-    let (job, files) = prepared.resolve(site, hub).await?;
-    record::store_data(yard, &job, &files).await?;
-    record::record(yard, job).await
+    let looked = prepared.resolve(site, hub).await?;
+    for model in &looked.models {
+        eprintln!("{model}");
+    }
+    record::store_data(yard, &looked.job, &looked.files).await?;
+    record::record(yard, looked).await
 }
 
 async fn wait(

@@ -1,8 +1,9 @@
 //! From an order to a job: settings and digests first, without any connection, then commits.
 
+use super::reading::Reading;
 use crate::failure::Failure;
 use crate::site::Site;
-use shared::hub::Hub;
+use shared::hub::{Hub, Needs};
 use shared::job::{Accelerator, Job, Lineage};
 use shared::ledger::{BootClock, Clock};
 use shared::project::{self, DataDigest, Facts, Project, Request, Resolved};
@@ -38,6 +39,15 @@ pub(super) struct LocalData {
     pub(super) path: PathBuf,
     pub(super) sha256: String,
     pub(super) size: u64,
+}
+
+/// A job whose models were looked up.
+#[derive(Debug)]
+pub(super) struct Looked {
+    pub(super) job: Job,
+    pub(super) files: Vec<LocalData>,
+    /// Each once.
+    pub(super) models: Vec<Reading>,
 }
 
 /// `KEY=VALUE` of `--set`.
@@ -101,12 +111,18 @@ impl Prepared {
         Ok(())
     }
 
-    /// Looks up the commit of every model.
-    pub(super) async fn resolve(self, site: &Site, hub: &Hub) -> Result<(Job, Vec<LocalData>), Failure> {
+    /// Looks up the commit of every model, and whether it is what its pipeline needs.
+    pub(super) async fn resolve(self, site: &Site, hub: &Hub) -> Result<Looked, Failure> {
         let mut commits = BTreeMap::new();
-        for model in self.project.models() {
-            let found = hub.resolve(&model.repository, &model.revision).await?;
-            commits.insert(model.clone(), found.commit);
+        let mut models = BTreeMap::new();
+        for pipeline in self.project.pipelines.values() {
+            let model = &pipeline.model;
+            // Two pipelines of one model get one commit, even if its branch moves just now.
+            let revision = commits.get(model).unwrap_or(&model.revision);
+            let needs = Needs::of(pipeline.task, pipeline.training.is_some());
+            let found = hub.resolve(&model.repository, revision, needs).await?;
+            commits.insert(model.clone(), found.model.commit.clone());
+            models.entry(model.clone()).or_insert_with(|| Reading::from(&found));
         }
         let now = BootClock.written_at();
         let facts = self.facts(Lineage::from_env(&site.environment, env!("CARGO_PKG_VERSION"), &now));
@@ -120,7 +136,11 @@ impl Prepared {
             commits,
             data: self.data,
         };
-        Ok((self.project.into_job(&resolved, facts)?, files))
+        Ok(Looked {
+            job: self.project.into_job(&resolved, facts)?,
+            files,
+            models: models.into_values().collect(),
+        })
     }
 
     fn facts(&self, lineage: Lineage) -> Facts {

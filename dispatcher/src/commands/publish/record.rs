@@ -1,6 +1,7 @@
 //! A job into the ledger and its message into the queue, whatever became of it before.
 
-use super::prepare::LocalData;
+use super::prepare::{LocalData, Looked};
+use super::reading::Reading;
 use crate::existing::{self, Publish};
 use crate::failure::Failure;
 use crate::job_view::JobView;
@@ -17,6 +18,8 @@ use shared::store::{Conflict, Key};
 pub(crate) struct Published {
     /// The job.
     pub job: Job,
+    /// What workers read of the hub for it.
+    pub models: Vec<Reading>,
     /// As it stands.
     pub view: JobView,
     /// What publishing did.
@@ -67,7 +70,8 @@ fn data_key(sha256: &str) -> Result<Key, Failure> {
 }
 
 /// Records the job and does what its state asks for: the job protocol, section 10.
-pub(super) async fn record(yard: &Yard, job: Job) -> Result<Published, Failure> {
+pub(super) async fn record(yard: &Yard, looked: Looked) -> Result<Published, Failure> {
+    let Looked { job, models, .. } = looked;
     let id = job.id();
     yard.ledger.create(&job).await?;
     crash::point("after-job-json");
@@ -94,6 +98,7 @@ pub(super) async fn record(yard: &Yard, job: Job) -> Result<Published, Failure> 
     let view = JobView::new(&id, &job, &state, None);
     Ok(Published {
         job,
+        models,
         view,
         action,
         code,

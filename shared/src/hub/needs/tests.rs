@@ -1,5 +1,6 @@
 use super::*;
 use crate::hub::digest::Digest;
+use serde_json::json;
 
 fn manifest(paths: &[&str]) -> Manifest {
     let digest = Digest::try_from("0".repeat(40)).expect("a digest");
@@ -12,7 +13,7 @@ fn manifest(paths: &[&str]) -> Manifest {
 }
 
 fn selected(paths: &[&str], sentences: bool) -> Result<Vec<String>, String> {
-    let found = select(&manifest(paths), Needs { sentences });
+    let found = select(&manifest(paths), Needs { sentences, head: None });
     found
         .map(|s| s.files.into_iter().map(|f| f.path).collect())
         .map_err(|e| e.to_string())
@@ -94,8 +95,6 @@ fn what_is_missing_is_said_with_what_is_there() {
 
 #[test]
 fn shards_are_those_of_the_index_and_must_be_there() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("index");
     for (index, ending, other) in [
         ("model.safetensors.index.json", "safetensors", "bin"),
         ("pytorch_model.bin.index.json", "bin", "safetensors"),
@@ -104,24 +103,47 @@ fn shards_are_those_of_the_index_and_must_be_there() {
         let evil = format!("evil.{other}");
         let of = manifest(&["config.json", index, "vocab.txt", &shard(1), &shard(2), &evil]);
         let selection = select(&of, Needs::default()).expect("complete");
-        let write = |map: serde_json::Value| std::fs::write(&path, serde_json::json!({"weight_map": map}).to_string());
-        write(serde_json::json!({"a": shard(1), "b": shard(1)})).expect("written");
-        let found = selection.shards(&of, &path).expect("shards");
+        let named = |map: serde_json::Value| selection.shards(&of, json!({ "weight_map": map }).to_string().as_bytes());
+        let found = named(json!({"a": shard(1), "b": shard(1)})).expect("shards");
         assert_eq!(found.iter().map(|f| &f.path).collect::<Vec<_>>(), [&shard(1)]);
         assert_eq!(selection.at_most(&of).len(), 5, "both shards, and not the other format");
         for bad in [shard(3), format!("../{}", shard(1)), evil] {
-            write(serde_json::json!({ "a": bad })).expect("written");
             assert!(
-                matches!(selection.shards(&of, &path), Err(HubError::Lacks { .. })),
+                matches!(named(json!({ "a": bad })), Err(HubError::Lacks { .. })),
                 "{bad}"
             );
         }
         for bad in ["[]", ""] {
-            std::fs::write(&path, bad).expect("written");
-            assert!(
-                matches!(selection.shards(&of, &path), Err(HubError::Lacks { .. })),
-                "{bad}"
-            );
+            let found = selection.shards(&of, bad.as_bytes());
+            assert!(matches!(found, Err(HubError::Lacks { .. })), "{bad}");
         }
+    }
+}
+
+#[test]
+fn what_must_be_read_whole_has_a_limit() {
+    for (path, limit) in [
+        ("config.json", CONFIG_LIMIT),
+        ("model.safetensors.index.json", INDEX_LIMIT),
+    ] {
+        for (size, fits) in [(limit, true), (limit + 1, false)] {
+            let mut of = manifest(&["config.json", "model.safetensors.index.json", "vocab.txt"]);
+            let file = of.files.iter_mut().find(|file| file.path == path).expect("it is there");
+            file.size = size;
+            assert_eq!(select(&of, Needs::default()).is_ok(), fits, "{path} of {size} bytes");
+        }
+    }
+}
+
+#[test]
+fn only_a_job_that_trains_no_classifier_needs_a_head() {
+    for (task, trains, head) in [
+        (Task::TextClassification, false, Some(Head::Text)),
+        (Task::TokenClassification, false, Some(Head::Token)),
+        (Task::TextClassification, true, None),
+        (Task::TokenClassification, true, None),
+        (Task::FeatureExtraction, false, None),
+    ] {
+        assert_eq!(Needs::of(task, trains).head, head, "{task:?}");
     }
 }
