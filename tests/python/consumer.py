@@ -91,11 +91,14 @@ def check(version: Path) -> str:
         raise Broken(f"github_action_context has {len(card['github_action_context'])} fields, not 15")
     tests = {name: read_json(version / card["model_test_files"][name]) for name in ("inputs", "inference_params", "predictions")}
     artifacts = version / card["model_artifact_attribute_path"]
-    # The ner component keeps its first model one folder down.
-    folder = artifacts if (artifacts / "config.json").exists() else artifacts / "base_ner"
     task = card["model_params"]["huggingface_pipeline_task"]
-    same(predict(task, folder, tests["inputs"], tests["inference_params"]), tests["predictions"], "predictions")
-    return f"{len(tests['inputs'])} documents, task {task}"
+    # The ner component keeps its models one folder down; with both of them every test file is a list of two.
+    folders = [artifacts / name for name in ("base_ner", "korean_japanese_ner") if (artifacts / name).is_dir()]
+    if len(folders) < 2:
+        folders, tests = folders or [artifacts], {name: [test] for name, test in tests.items()}
+    for folder, documents, params, registered in zip(folders, *(tests[name] for name in ("inputs", "inference_params", "predictions"))):
+        same(predict(task, folder, documents, params), registered, f"predictions of {folder.name}")
+    return f"{sum(map(len, tests['inputs']))} documents, task {task}"
 
 
 def main(arguments: list[str]) -> int:

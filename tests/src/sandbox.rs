@@ -119,6 +119,12 @@ impl Sandbox {
         self.path().join("repositories").join(name)
     }
 
+    /// The hub's address.
+    #[must_use]
+    pub fn hub_url(&self) -> &str {
+        &self.hub_url
+    }
+
     /// The folder of a project.
     #[must_use]
     pub fn project(&self, name: &str) -> PathBuf {
@@ -291,11 +297,20 @@ fn start_hub(root: &Path) -> (Child, String) {
 /// # Panics
 /// If it does not start, or not end in time.
 #[must_use]
-pub fn finish(mut command: Command) -> Finished {
+pub fn finish(command: Command) -> Finished {
+    finish_within(command, DEADLINE)
+}
+
+/// As [`finish`], for what takes longer.
+///
+/// # Panics
+/// If it does not start, or not end in time.
+#[must_use]
+pub fn finish_within(mut command: Command, deadline: Duration) -> Finished {
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let stdout = read_all(child.stdout.take());
     let stderr = read_all(child.stderr.take());
-    let status = wait(&mut child, &command);
+    let status = wait(&mut child, &command, deadline);
     let text = |thread: std::thread::JoinHandle<String>| thread.join().unwrap_or_default();
     Finished {
         status,
@@ -304,15 +319,15 @@ pub fn finish(mut command: Command) -> Finished {
     }
 }
 
-fn wait(child: &mut Child, command: &Command) -> ExitStatus {
+fn wait(child: &mut Child, command: &Command, deadline: Duration) -> ExitStatus {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait().expect("a child can be waited for") {
             return status;
         }
-        if start.elapsed() > DEADLINE {
+        if start.elapsed() > deadline {
             let _ = child.kill();
-            panic!("{command:?} did not end within {DEADLINE:?}");
+            panic!("{command:?} did not end within {deadline:?}");
         }
         std::thread::park_timeout(Duration::from_millis(10));
     }
