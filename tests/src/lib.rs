@@ -2,6 +2,7 @@
 
 pub mod exploration;
 pub mod hub_server;
+pub mod python;
 pub mod queue_suite;
 pub mod registry;
 pub mod rivals;

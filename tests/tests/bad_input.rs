@@ -5,6 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 use tests::{
+    python::python,
     registry,
     sandbox::{Finished, Sandbox, binary, finish, rows},
     tiny_model,
@@ -106,6 +107,23 @@ fn a_repository_without_weights_that_can_be_read() {
     let repository = machine.repository("acme/tiny");
     fs::rename(repository.join("model.safetensors"), repository.join("tf_model.h5")).unwrap();
     refused_at_publish(&machine, 20, &["safetensors", "pytorch_model.bin", "tf_model.h5"]);
+}
+
+/// Weights that are a program; the script shows that each works in Python.
+#[test]
+fn a_malicious_pickle_is_refused_by_name_and_executes_nothing() {
+    let machine = Sandbox::new();
+    let attacks = machine.path().join("attacks");
+    python("write_hostile.py", &attacks);
+    let repository = machine.repository("acme/tiny");
+    fs::remove_file(repository.join("model.safetensors")).unwrap();
+    fs::copy(
+        attacks.join("beside-tensors/pytorch_model.bin"),
+        repository.join("pytorch_model.bin"),
+    )
+    .unwrap();
+    fails_by_the_user(&machine, &["pytorch_model.bin", "posix.system", "nothing was executed"]);
+    assert_eq!(fs::read_dir(attacks.join("canaries")).unwrap().count(), 0, "it ran");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What a user does with one machine, through the real binaries.
 
+use serde_json::json;
 use std::fs;
-use tests::{registry, sandbox::Sandbox, tiny_model};
+use tests::{python::python, registry, sandbox::Sandbox, tiny_model};
 
 const PUBLISH: [&str; 6] = ["publish", "--project", "sentiment", "--tag", "t1", "--wait"];
 
@@ -129,6 +130,27 @@ fn the_card_tells_where_the_model_came_from() {
     let text = card.to_string();
     for word in ["macro_recall", "libtorch", "sha256", "t1"] {
         assert!(text.contains(word), "the card does not tell {word}: {card:#}");
+    }
+}
+
+#[test]
+fn a_model_that_only_pytorch_saved_is_registered_and_its_card_says_so() {
+    let machine = Sandbox::new();
+    python("save_as_torch.py", &machine.repository("acme/tiny"));
+    let done = machine.run("dispatcher", &PUBLISH);
+    assert_eq!(done.code(), 0, "{}", done.output());
+    let version = &registry::visible_versions(&machine.store())[0];
+    registry::assert_whole(version);
+    let card = registry::card(version);
+    let pipelines = card["pipelines"].as_object().expect("pipelines");
+    assert_eq!(pipelines.len(), 1, "{card:#}");
+    for pipeline in pipelines.values() {
+        let shards = ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"];
+        let new = ["classifier.weight", "classifier.bias"];
+        assert_eq!(
+            pipeline["checkpoint"],
+            json!({"format": "pytorch", "files": shards, "initialised": new, "unused": ["qa_outputs.weight"]})
+        );
     }
 }
 

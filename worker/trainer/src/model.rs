@@ -54,13 +54,11 @@ impl Repository {
     /// Where the weights of `model`, which was built from this repository, came from.
     #[must_use]
     pub fn checkpoint(&self, model: &Model) -> Checkpoint {
-        let position = |name: &&str| name.ends_with("position_ids");
-        let unused = self.weights.left().filter(|name| !position(name));
         Checkpoint {
             format: self.weights.format.to_owned(),
             files: self.weights.files.clone(),
             initialised: model.initialised.clone(),
-            unused: unused.map(str::to_owned).collect(),
+            unused: model.unused.clone(),
         }
     }
 

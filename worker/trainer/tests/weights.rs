@@ -3,7 +3,9 @@
 
 mod judge;
 
-use judge::python;
+use judge::job::Job;
+use judge::{json as json_of, python};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -138,4 +140,28 @@ fn an_index_that_does_not_fit_its_shards_is_refused_by_name() {
             assert!(message.contains(word), "{map}: {message}");
         }
     }
+}
+
+#[test]
+fn a_job_on_a_checkpoint_of_pytorch_gives_the_same_bytes_and_reports_where_its_weights_came_from() {
+    let job = Job::new("bert-bare", "text-classification");
+    let model = job.folder.path().join("inputs/model");
+    let before = job.done("safetensors");
+    python("save_as_torch.py", &[&model]);
+    assert!(!model.join("model.safetensors").exists());
+    let after = job.done("torch");
+    for file in ["model_artifacts/model.safetensors", "predictions.json"] {
+        let bytes = |outputs: &Path| std::fs::read(outputs.join(file)).unwrap();
+        assert!(bytes(&before) == bytes(&after), "{file} differs");
+    }
+    let head = ["classifier.weight", "classifier.bias"];
+    assert_eq!(
+        json_of(&before.join("report.json"))["checkpoint"],
+        json!({"format": "safetensors", "files": ["model.safetensors"], "initialised": head, "unused": []})
+    );
+    let shards = ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"];
+    assert_eq!(
+        json_of(&after.join("report.json"))["checkpoint"],
+        json!({"format": "pytorch", "files": shards, "initialised": head, "unused": ["qa_outputs.weight"]})
+    );
 }

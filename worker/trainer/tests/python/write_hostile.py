@@ -1,6 +1,6 @@
 """Writes checkpoints that attack their reader, and says what a reader should say about each.
 
-usage: write_hostile.py FOLDER -> FOLDER/<case>/pytorch_model.bin
+usage: write_hostile.py FOLDER -> FOLDER/<case>/pytorch_model.bin, and three good ones: well-made, ordinary, ordinary-4
 Prints JSON: case -> {"says": [words], "ran": whether Python, which executes pickles, was seen to be harmed}.
 Every program among them would create FOLDER/canaries/<case>; none is there any more when this ends.
 """
@@ -317,6 +317,10 @@ def main():
     assert pickle.loads(state(b"N")) == {"a": None}, "the pieces do not fit"
     archive("well-made", state(tensor(offset=1, size=(3,))))
     assert torch.load(folder("well-made"), weights_only=True)["a"].tolist() == [2, 3, 4]
+    weight = torch.randn(3, 4)
+    torch.save(OrderedDict(weight=weight, tied=weight.t(), half=torch.randn(2, 2).half(), count=torch.tensor(3)),
+               folder("ordinary"))
+    torch.save({"weight": torch.nn.Parameter(weight), "bias": weight[1]}, folder("ordinary-4"), pickle_protocol=4)
     for part in [programs, opcodes, views, pickles, archives]:
         part()
     assert not os.listdir(f"{FOLDER}/canaries")

@@ -297,3 +297,84 @@ fn named(opcode: u8) -> String {
     };
     format!("the opcode {name}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    /// Whole opcodes with their arguments, so that chance gets further than one step.
+    const PIECES: [&[u8]; 34] = [
+        b"(",
+        b")",
+        b"N",
+        b"t",
+        b"u",
+        b"s",
+        b"e",
+        b"a",
+        b"}",
+        b"]",
+        b"R",
+        b"b",
+        b"Q",
+        b".",
+        b"0",
+        b"\x85",
+        b"\x86",
+        b"\x87",
+        b"\x88",
+        b"\x93",
+        b"\x94",
+        b"K\x03",
+        b"q\x01",
+        b"h\x01",
+        b"J\xff\xff\xff\xff",
+        b"\x8a\x00",
+        b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f",
+        b"X\x01\x00\x00\x00a",
+        b"\x8c\x07storage",
+        b"ccollections\nOrderedDict\n",
+        b"ctorch\nFloatStorage\n",
+        b"ctorch\nSize\n",
+        b"ctorch._utils\n_rebuild_tensor_v2\n",
+        b"ctorch._utils\n_rebuild_parameter\n",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 4000,
+            rng_seed: RngSeed::Fixed(9),
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn no_program_makes_the_reader_panic(
+            pieces in proptest::collection::vec(proptest::sample::select(&PIECES), 0..60),
+        ) {
+            if let Ok((objects, value)) = read(&pieces.concat()) {
+                let _ = objects.state_dict(value);
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_as_python_writes_them() {
+        // pickle.dumps((0, 200, 70000, -1, -70000, 2**40, -2**40), 2)
+        let code = b"\x80\x02(K\x00K\xc8Jp\x11\x01\x00J\xff\xff\xff\xffJ\x90\xee\xfe\xff\x8a\x06\x00\x00\x00\x00\x00\x01\x8a\x06\x00\x00\x00\x00\x00\xfftq\x00.";
+        let Ok((objects, Value::Tuple(at))) = read(code) else {
+            panic!("not a tuple");
+        };
+        let number = |value: &Value<'_>| {
+            if let Value::Int(number) = value {
+                *number
+            } else {
+                panic!("{value:?}")
+            }
+        };
+        let numbers: Vec<i64> = objects.tuples[at].iter().map(number).collect();
+        assert_eq!(numbers, [0, 200, 70_000, -1, -70_000, 1 << 40, -(1 << 40)]);
+    }
+}

@@ -23,6 +23,7 @@ pub(super) fn stored(path: &Path) -> Result<Stored> {
     }
     let archive = Archive::open(bytes)?;
     let root = root(&archive)?;
+    archive.only_stored()?;
     let entry = |name: &str| archive.get(&format!("{root}/{name}"));
     if entry("byteorder").is_some_and(|order| order != b"little") {
         return Err(Failure::user(format!("its byte order is not little-endian; {AGAIN}")));

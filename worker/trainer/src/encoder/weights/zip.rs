@@ -22,11 +22,15 @@ const IN_64: u64 = 0xFFFF_FFFF;
 pub(super) struct Archive<'a> {
     bytes: &'a [u8],
     entries: BTreeMap<&'a str, Range<usize>>,
+    /// An entry whose bytes are not its data.
+    compressed: Option<(&'a str, u64)>,
 }
 
 /// One entry, as the directory has it.
 struct Entry<'a> {
     name: &'a str,
+    /// 0 for data as it is.
+    method: u64,
     /// From its header to the end of its data.
     whole: Range<usize>,
     data: Range<usize>,
@@ -37,12 +41,13 @@ impl<'a> Archive<'a> {
     ///
     /// # Errors
     ///
-    /// A user's failure where it is damaged, or an entry is compressed or encrypted, lies outside the file or over another,
-    /// or has a name that leaves the archive or occurs twice.
+    /// A user's failure where it is damaged, or an entry is encrypted, lies outside the file or over another, or has a name
+    /// that leaves the archive or occurs twice.
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self> {
         let (count, directory) = directory(bytes)?;
         let mut entries = BTreeMap::new();
         let mut places = Vec::new();
+        let mut compressed = None;
         let mut at = directory.start;
         // The count is the file's word: the loop ends where the directory does.
         for _ in 0..count {
@@ -52,6 +57,9 @@ impl<'a> Archive<'a> {
                 return Err(refused(entry.name, "occurs twice"));
             }
             places.push((entry.whole, entry.name));
+            if entry.method != 0 {
+                compressed = Some((entry.name, entry.method));
+            }
         }
         places.sort_by_key(|(range, _)| range.start);
         for pair in places.windows(2) {
@@ -59,7 +67,23 @@ impl<'a> Archive<'a> {
                 return Err(refused(pair[1].1, &format!("lies over {}", shown(pair[0].1))));
             }
         }
-        Ok(Self { bytes, entries })
+        Ok(Self {
+            bytes,
+            entries,
+            compressed,
+        })
+    }
+
+    /// Is every entry its own data?
+    ///
+    /// # Errors
+    ///
+    /// A user's failure that names an entry that is compressed.
+    pub(super) fn only_stored(&self) -> Result<()> {
+        self.compressed.map_or(Ok(()), |(name, method)| {
+            let why = format!("is compressed (method {method}; torch.save compresses nothing)");
+            Err(refused(name, &why))
+        })
     }
 
     /// The bytes of an entry.
@@ -120,21 +144,21 @@ fn central<'a>(bytes: &'a [u8], at: usize, directory: &Range<usize>) -> Result<(
     if flags & 1 != 0 {
         return Err(refused(name, "is encrypted"));
     }
-    if method != 0 {
-        return Err(refused(
-            name,
-            &format!("is compressed (method {method}; torch.save compresses nothing)"),
-        ));
-    }
     let [size, packed, header] = wide(&bytes[extra], [field(24, 4)?, field(20, 4)?, field(42, 4)?])?;
-    if size != packed {
+    if method == 0 && size != packed {
         return Err(refused(name, "has two sizes"));
     }
     let header = place(header)?;
     let data = local(&bytes[..directory.start], header, name)?;
-    let data = range(data as u64, size, directory.start).map_err(|_| refused(name, "lies outside the file"))?;
+    let data = range(data as u64, packed, directory.start).map_err(|_| refused(name, "lies outside the file"))?;
     let whole = header..data.end;
-    Ok((Entry { name, whole, data }, comment.end))
+    let entry = Entry {
+        name,
+        method,
+        whole,
+        data,
+    };
+    Ok((entry, comment.end))
 }
 
 /// Where the data of the entry begins whose own header is at `at`.
