@@ -29,6 +29,12 @@ impl Dropout {
         }
     }
 
+    /// How many masks were drawn, those of a probability of zero too.
+    #[must_use]
+    pub fn places(&self) -> u64 {
+        self.place
+    }
+
     /// `x` with each value zeroed with `probability` and the others scaled up, so that the expectation stays.
     /// The probability is rounded to 1/65536. `None` is a place without dropout, which is not counted.
     pub fn apply(&mut self, x: Tensor, probability: impl Into<Option<f64>>) -> Tensor {

@@ -3,13 +3,16 @@
 
 mod judge;
 
-use judge::{configure, copy, models, python};
+use judge::{configure, copy, json, models, python};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use tch::Tensor;
+use trainer::batches::Example;
+use trainer::dropout::Dropout;
 use trainer::encoder::{Classifier, Config, Family, HeadKind};
 use trainer::failure::Failure;
 use trainer::model::{Model, Repository};
+use trainer::tokens::Row;
 
 const TEXT: HeadKind = HeadKind::Text { labels: 3 };
 const TOKEN: HeadKind = HeadKind::Token { labels: 5 };
@@ -180,16 +183,11 @@ fn the_vector_of_padding_is_not_trained() {
         let mut repository = Repository::open(models().join(name), name).unwrap();
         let model = repository.build(TOKEN, Classifier::FromCheckpoint, Some(1)).unwrap();
         let rows = repository.tokenizer.texts(&["A fox jumps".into(), "x".into()]).unwrap();
-        let examples = rows
-            .into_iter()
-            .map(|row| trainer::batches::Example { row, targets: vec![] });
+        let examples = rows.into_iter().map(|row| Example { row, targets: vec![] });
         let examples: Vec<_> = examples.collect();
         let batch = model.batch(&examples.iter().collect::<Vec<_>>());
         // Of all positions, padding's too, which a training would not ask for.
-        let loss = model
-            .logits(&batch, &mut trainer::dropout::Dropout::off())
-            .square()
-            .sum(tch::Kind::Float);
+        let loss = model.logits(&batch, &mut Dropout::off()).square().sum(tch::Kind::Float);
         let gradients = trainer::optimizer::gradients(&loss, &model.parameters).unwrap();
         let of = |name: &str| {
             let place = model.parameters.iter().position(|p| p.name.ends_with(name)).unwrap();
@@ -203,5 +201,53 @@ fn the_vector_of_padding_is_not_trained() {
             name != "bert-token",
             "{name}"
         );
+    }
+}
+
+/// The head that a tiny model came with.
+fn head_of(name: &str) -> HeadKind {
+    match name {
+        _ if name.ends_with("-token") => TOKEN,
+        _ if name.ends_with("-text") || name == "bert-old-names" => TEXT,
+        _ => HeadKind::Bare,
+    }
+}
+
+#[test]
+fn dropout_is_where_transformers_has_it_with_the_same_fields() {
+    let expected = json(&models().join("expected.json"));
+    let names: Vec<&str> = expected["models"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let mut arguments = vec![models()];
+    arguments.extend(names.iter().map(Path::new));
+    let judged: Value = serde_json::from_str(&python("dropout_places.py", &arguments)).unwrap();
+    for name in names {
+        let said = judged[name]["fields"].as_object().unwrap();
+        // What a training pass says with these dropouts, how far that is from none, and how often it dropped out.
+        let run = |alone: Option<&str>| {
+            let on = |field: &str| alone.is_none_or(|alone| alone == field);
+            let fields: Map<String, Value> = said
+                .keys()
+                .map(|field| (field.clone(), json!(if on(field) { 0.5 } else { 0.0 })))
+                .collect();
+            let model = build(name, fields.into(), head_of(name), Classifier::FromCheckpoint).unwrap();
+            let row = Row {
+                ids: vec![0, 7, 8, 9, 2],
+                types: vec![0; 5],
+                words: vec![],
+            };
+            let batch = model.batch(&[&Example { row, targets: vec![] }]);
+            let mut dropout = Dropout::of_step(1, 1, 0);
+            let distance = (model.logits(&batch, &mut dropout) - model.predict(&batch)).abs().max();
+            (distance.double_value(&[]) > 0.0, dropout.places())
+        };
+        assert_eq!(json!(run(None).1), judged[name]["places"], "{name}");
+        for (field, has_effect) in said {
+            assert_eq!(json!(run(Some(field)).0), *has_effect, "{name}: {field}");
+        }
     }
 }
