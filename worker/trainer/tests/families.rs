@@ -118,6 +118,7 @@ fn a_checkpoint_that_does_not_fit_is_refused_by_tensor() {
         ("albert-groups-text", "num_hidden_groups", "encoder.albert_layer_groups"),
         ("mpnet-with-prefix-bare", "num_hidden_layers", "encoder.layer"),
         ("electra-text", "num_hidden_layers", "encoder.layer"),
+        ("deberta-v2-text", "num_hidden_layers", "encoder.layer"),
     ] {
         let message = refused(name, layers(key, 1));
         assert!(message.contains(&format!("no place for ")), "{message}");
@@ -149,6 +150,35 @@ fn a_checkpoint_that_does_not_fit_is_refused_by_tensor() {
     assert!(refused("bert-text", json!({"hidden_dropout_prob": 1.5})).contains("hidden_dropout_prob must be"));
     assert!(refused("distilbert-text", json!({"attention_dropout": "x"})).contains("attention_dropout must be"));
     assert!(refused("mpnet-text", layers("relative_attention_num_buckets", 8)).contains("at least 32"));
+}
+
+#[test]
+fn what_deberta_cannot_be_is_refused_by_field() {
+    for (key, value, wanted) in [
+        ("pos_att_type", json!("p2p"), "c2p and p2c"),
+        ("pos_att_type", json!([]), "where relative_attention is true"),
+        ("pos_att_type", json!({"c2p": true}), "c2p and p2c"),
+        (
+            "relative_attention",
+            json!(false),
+            "none where relative_attention is false",
+        ),
+        ("position_buckets", json!(1), "at least 2"),
+        ("max_relative_positions", json!("far"), "a whole number"),
+        ("norm_rel_ebd", json!("batch_norm"), "none or layer_norm"),
+        ("share_att_key", json!("yes"), "true or false"),
+        ("attention_head_size", json!(16), "8"),
+        ("pooler_hidden_size", json!(16), "32"),
+        ("conv_kernel_size", json!(4), "odd"),
+        ("cls_dropout", json!(1), "below 1"),
+    ] {
+        let message = refused("deberta-v2-convolution-text", json!({ (key): value }));
+        assert!(message.contains(key) && message.contains(wanted), "{message}");
+    }
+    for (key, value) in [("conv_groups", json!(3)), ("conv_act", json!("quick"))] {
+        let message = refused("deberta-v2-convolution-text", json!({ (key): value }));
+        assert!(message.contains(&format!("{key} must be")), "{message}");
+    }
 }
 
 #[test]

@@ -151,8 +151,10 @@ fn keywords_are_found_and_the_encoder_is_exported_with_its_pooling() {
 
 #[test]
 fn the_same_job_twice_gives_the_same_bytes() {
-    let job = Job::new("bert-text", "text-classification");
-    assert_same(&job.done("one"), &job.done("two"));
+    for model in ["bert-text", "deberta-v2-text", "deberta-v2-convolution-text"] {
+        let job = Job::new(model, "text-classification");
+        assert_same(&job.done("one"), &job.done("two"));
+    }
 }
 
 #[test]

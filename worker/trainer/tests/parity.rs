@@ -1,4 +1,4 @@
-//! The trainer's arithmetic against Python's transformers, PyTorch and sentence-transformers.
+//! The trainer's arithmetic against Python's transformers and PyTorch.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod judge;
@@ -8,11 +8,11 @@ use judge::{configure, copy, json, models, python};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use trainer::batches::Example;
 use trainer::checkpoint::Checkpoints;
 use trainer::dropout::Dropout;
-use trainer::encoder::{Classifier, Config, HeadKind, Pooling};
+use trainer::encoder::{Classifier, Config, HeadKind};
 use trainer::events::Events;
 use trainer::export;
 use trainer::fine_tune::{Plan, fine_tune};
@@ -20,7 +20,6 @@ use trainer::interruption::Interruption;
 use trainer::labels::Labels;
 use trainer::model::Repository;
 use trainer::optimizer::{self, Parameter};
-use trainer::task::embedding::Embedder;
 use trainer::task::text_classification;
 use trainer::tokens::{Row, Tokenizer};
 use trainer_protocol::Training;
@@ -227,6 +226,31 @@ fn transformers_loads_what_is_exported_from_every_family_and_head() {
 }
 
 #[test]
+fn gradients_have_the_same_bits_every_time_in_two_threads() {
+    tch::set_num_threads(2);
+    for judged in judged() {
+        let (name, mut model) = (&judged.name, judged.model(Some(1)));
+        model.parameters.retain(|parameter| parameter.value.requires_grad());
+        // So many rows that libtorch shares the work out.
+        let rows = judged.examples.iter().cycle().take(48).collect::<Vec<_>>();
+        let batch = model.batch(&rows);
+        let gradients = || {
+            let logits = model.logits(&batch, &mut Dropout::of_step(1, 1, 0));
+            let loss = (&logits * logits.cos()).sum(Kind::Float);
+            let gradients = optimizer::gradients(&loss, &model.parameters).unwrap();
+            let bits = gradients
+                .iter()
+                .map(|g| floats(g).into_iter().map(f64::to_bits).collect::<Vec<_>>());
+            bits.collect::<Vec<_>>()
+        };
+        let first = gradients();
+        for _ in 0..4 {
+            assert!(first == gradients(), "{name}");
+        }
+    }
+}
+
+#[test]
 fn with_dropout_off_training_computes_what_prediction_does() {
     for judged in judged() {
         let (name, model) = (&judged.name, judged.model(Some(1)));
@@ -271,48 +295,6 @@ fn token_ids_equal_those_of_transformers() {
                 "{name}: {:?}",
                 words[place]
             );
-        }
-    }
-}
-
-#[test]
-fn sentence_embeddings_equal_those_of_sentence_transformers() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("documents.json");
-    let documents: Vec<String> = [
-        "A fox.",
-        "",
-        "the lazy dog and the quick brown fox and again over the dog, again",
-        "東京",
-    ]
-    .map(str::to_owned)
-    .into();
-    std::fs::write(&file, json!(documents).to_string()).unwrap();
-    for name in [
-        "bert-bare",
-        "distilbert-bare",
-        "bert-max",
-        "mpnet-bare",
-        "xlm-roberta-bare",
-    ] {
-        let at = models().join(name);
-        let printed = python("load_export.py", &[Path::new("embeddings"), &at, &file]);
-        let theirs: Vec<Vec<f64>> = serde_json::from_str(&printed).unwrap();
-        let mut repository = Repository::open(at.clone(), name).unwrap();
-        let model = repository
-            .build(HeadKind::Bare, Classifier::FromCheckpoint, None)
-            .unwrap();
-        let embedder = Embedder {
-            model: &model,
-            tokenizer: &repository.tokenizer.clone().cut_to(16).unwrap(),
-            pooling: &Pooling::open(&at, name).unwrap(),
-            batch_size: 3,
-            interruption: &Interruption::default(),
-        };
-        for (ours, theirs) in embedder.embed(&documents).unwrap().iter().zip(&theirs) {
-            let ours: Vec<f64> = ours.iter().map(|x| f64::from(*x)).collect();
-            let distance = furthest(&ours, theirs);
-            assert!(distance < 1e-5, "{name}: {distance}");
         }
     }
 }

@@ -77,6 +77,23 @@ impl Config {
         self.whole(key, 1..=1 << 24, "a whole number of at least 1")
     }
 
+    /// As [`Config::size`]; `None` where it is null, 0 or -1, which is how files say that there is no such thing.
+    pub(crate) fn optional_size(&self, key: &str) -> Result<Option<i64>> {
+        match self.value(key).map(Value::as_i64) {
+            None | Some(Some(-1..=0)) => Ok(None),
+            _ => self.size(key).map(Some),
+        }
+    }
+
+    /// Refuses another value than `only`, which is also meant where the file says nothing.
+    pub(crate) fn refuse_other(&self, key: &str, only: i64) -> Result<()> {
+        match self.value(key).map(Value::as_i64) {
+            None => Ok(()),
+            Some(Some(value)) if value == only => Ok(()),
+            _ => Err(self.wrong(key, &only.to_string())),
+        }
+    }
+
     /// How many layers, or groups of layers.
     pub(crate) fn layers(&self, key: &str) -> Result<i64> {
         self.whole(key, 1..=LAYERS, &format!("a whole number from 1 to {LAYERS}"))

@@ -34,6 +34,7 @@ macro_rules! families {
 families! {
     albert
     bert
+    deberta_v2
     distilbert
     electra
     mpnet

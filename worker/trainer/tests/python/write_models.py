@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_tokenizers import word_piece
 from transformers import (AlbertConfig, AutoModel, AutoModelForSequenceClassification, AutoModelForTokenClassification,
-                          BertConfig, CamembertConfig, DistilBertConfig, ElectraConfig, MPNetConfig, RobertaConfig,
-                          XLMRobertaConfig)
+                          BertConfig, CamembertConfig, DebertaV2Config, DistilBertConfig, ElectraConfig, MPNetConfig,
+                          RobertaConfig, XLMRobertaConfig)
 
 FOLDER = sys.argv[1]
 # The last one is longer than any of the models takes.
@@ -29,6 +29,11 @@ HEADS = {"bare": (AutoModel, {}), "text": (AutoModelForSequenceClassification, L
 # Positions begin behind the padding's id, so that 64 tokens need 66 of them.
 FAIRSEQ = {**SIZES, "max_position_embeddings": 66, "type_vocab_size": 1, "pad_token_id": 1}
 DISTILBERT = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, "max_position_embeddings": 64}
+# As deberta-v3-base and mdeberta-v3-base.
+DEBERTA_V3 = {**SIZES, "relative_attention": True, "position_buckets": 8, "norm_rel_ebd": "layer_norm",
+              "share_att_key": True, "pos_att_type": "p2c|c2p", "position_biased_input": False, "type_vocab_size": 0}
+# The same without what v3 has in common.
+DEBERTA_OWN = {"share_att_key": False, "norm_rel_ebd": "none", "position_buckets": -1, "position_biased_input": True}
 
 # Each with every head: configuration class, its fields, tokenizer.
 FAMILIES = {
@@ -42,6 +47,7 @@ FAMILIES = {
     # Its dropouts are 0 by default.
     "albert": (AlbertConfig, {**SIZES, "embedding_size": 16, "hidden_dropout_prob": 0.1,
                               "attention_probs_dropout_prob": 0.2}, tiny_tokenizers.albert),
+    "deberta-v2": (DebertaV2Config, DEBERTA_V3, word_piece),
 }
 # What the families can be besides, each with one head: base, head, fields.
 VARIANTS = {
@@ -50,6 +56,17 @@ VARIANTS = {
     "roberta-types-token": ("roberta", "token", {"type_vocab_size": 2, "pad_token_id": 3}),
     "electra-one-size-text": ("electra", "text", {"embedding_size": 32}),
     "albert-groups-text": ("albert", "text", {"num_hidden_layers": 4, "num_hidden_groups": 2, "inner_group_num": 2}),
+    # As deberta-v2-xlarge.
+    "deberta-v2-convolution-text": ("deberta-v2", "text", {"conv_kernel_size": 3, "conv_act": "gelu",
+                                                           "attention_head_size": 8}),
+    "deberta-v2-embeddings-token": ("deberta-v2", "token", {
+        **DEBERTA_OWN, "max_relative_positions": 16, "embedding_size": 24, "type_vocab_size": 2, "conv_kernel_size": 5,
+        "conv_groups": 2, "hidden_act": "gelu_new"}),
+    "deberta-v2-c2p-bare": ("deberta-v2", "bare", {**DEBERTA_OWN, "pos_att_type": ["c2p"], "position_buckets": 6,
+                                                   "max_relative_positions": 20}),
+    "deberta-v2-p2c-text": ("deberta-v2", "text", {**DEBERTA_OWN, "pos_att_type": ["p2c"], "pooler_hidden_act": "tanh",
+                                                   "pooler_dropout": 0.1, "cls_dropout": 0.2}),
+    "deberta-v2-absolute-token": ("deberta-v2", "token", {**DEBERTA_OWN, "relative_attention": False}),
     "mpnet-buckets-token": ("mpnet", "token", {"relative_attention_num_buckets": 40}),
 }
 
@@ -130,6 +147,15 @@ def minimal(folder, config_class):
         json.dump(kept, file)
 
 
+def as_published(folder):
+    """DeBERTa's published files have a text for the kinds of attention, which transformers writes back as a list."""
+    with open(f"{folder}/config.json") as file:
+        fields = json.load(file)
+    fields["pos_att_type"] = "|".join(fields["pos_att_type"])
+    with open(f"{folder}/config.json", "w") as file:
+        json.dump(fields, file)
+
+
 def main():
     torch.manual_seed(7)
     expected = {"texts": TEXTS, "models": {}}
@@ -145,6 +171,8 @@ def main():
     for name, mode in {"bert-bare": "mean", "distilbert-bare": "cls", "bert-max": "max", "mpnet-bare": "mean",
                        "xlm-roberta-bare": "cls"}.items():
         sentence_files(f"{FOLDER}/{name}", mode)
+    for head in HEADS:
+        as_published(f"{FOLDER}/deberta-v2-{head}")
     # The same models in other words.
     for name, source, change in [("bert-old-names", "bert-text", old_names),
                                  ("roberta-no-prefix-text", "roberta-text", no_prefix),
@@ -155,6 +183,7 @@ def main():
         expected["models"][name] = expected["models"][source]
     for name, source, config_class in [("xlm-roberta-minimal-token", "xlm-roberta-token", XLMRobertaConfig),
                                        ("electra-minimal-text", "electra-text", ElectraConfig),
+                                       ("deberta-v2-minimal-text", "deberta-v2-text", DebertaV2Config),
                                        ("albert-minimal-text", "albert-text", AlbertConfig)]:
         shutil.copytree(f"{FOLDER}/{source}", f"{FOLDER}/{name}")
         minimal(f"{FOLDER}/{name}", config_class)
