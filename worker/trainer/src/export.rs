@@ -4,26 +4,14 @@ use crate::encoder::{HeadKind, Pooling, weights};
 use crate::failure::{Failure, Result};
 use crate::model::{Model, Repository};
 use crate::request::stays_inside;
+use crate::sentence_config;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::io::Write;
 use std::path::Path;
 
-/// Files of a tokenizer, carried over as they came.
-const TOKENIZER: &[&str] = &[
-    "tokenizer.json",
-    "vocab.txt",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-];
-
 /// Files of sentence-transformers beside those in the folders that modules.json names.
-const SENTENCE_TRANSFORMERS: &[&str] = &[
-    "modules.json",
-    "config_sentence_transformers.json",
-    "sentence_bert_config.json",
-];
+const SENTENCE_TRANSFORMERS: &[&str] = &["modules.json", "config_sentence_transformers.json"];
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,13 +46,14 @@ pub fn model(
         .collect();
     let borrowed: Vec<_> = contiguous.iter().map(|(name, tensor)| (name.clone(), tensor)).collect();
     weights::write(&folder.join("model.safetensors"), &borrowed)?;
-    for file in TOKENIZER {
-        carry(&repository.folder, folder, file)?;
-    }
+    repository
+        .tokenizer
+        .export(&repository.config, &repository.folder, folder)?;
     if model.head == HeadKind::Bare {
         for file in SENTENCE_TRANSFORMERS {
             carry(&repository.folder, folder, file)?;
         }
+        sentence_config::export(repository, folder)?;
         for file in Pooling::files(&repository.folder, &repository.name)? {
             carry(&repository.folder, folder, &file)?;
         }
@@ -132,7 +121,7 @@ pub fn json_lines(path: &Path, values: &[impl Serialize]) -> Result<()> {
 }
 
 /// Copies a file of the repository where it is there.
-fn carry(from: &Path, to: &Path, file: &str) -> Result<()> {
+pub(crate) fn carry(from: &Path, to: &Path, file: &str) -> Result<()> {
     let (source, target) = (from.join(file), to.join(file));
     if !stays_inside(file) || !source.is_file() {
         return Ok(());

@@ -25,6 +25,7 @@ pub mod request;
 pub mod run;
 pub mod schedule;
 pub mod scores;
+pub mod sentence_config;
 pub mod state;
 pub mod task;
 pub mod tokens;

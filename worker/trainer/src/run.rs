@@ -15,6 +15,7 @@ use crate::labels::{Labels, union};
 use crate::model::{Model, Repository};
 use crate::request;
 use crate::scores;
+use crate::sentence_config;
 use crate::state::{self, Evaluation, State};
 use crate::task::embedding::Embedder;
 use crate::task::{keywords, text_classification, token_classification};
@@ -82,6 +83,9 @@ impl Run<'_> {
     /// Text and token classification.
     fn classify(&mut self) -> Result<(Model, Outcome)> {
         let training = self.job.training.clone();
+        if training.is_some() && self.job.task == Task::TokenClassification {
+            self.repository.tokenizer.space_first_words();
+        }
         let (train, validation) = self.read_data(training.as_ref())?;
         self.interruption.check()?;
         let labels = self.labels(train.as_ref(), validation.as_ref())?;
@@ -120,10 +124,10 @@ impl Run<'_> {
             .repository
             .build(HeadKind::Bare, Classifier::FromCheckpoint, None)?;
         let (_, validation) = self.read_data(None)?;
-        let tokenizer = self.tokenizer()?.cut_to(sentence_limit(&self.repository)?)?;
+        sentence_config::apply(&mut self.repository, self.job.max_length.map(|limit| limit as usize))?;
         let embedder = Embedder {
             model: &model,
-            tokenizer: &tokenizer,
+            tokenizer: &self.repository.tokenizer,
             pooling: &pooling,
             batch_size: self.job.eval_batch_size as usize,
             interruption: self.interruption,
@@ -330,20 +334,6 @@ fn examples(tokenizer: &Tokenizer, data: &Dataset, labels: &Labels) -> Result<Ve
         Dataset::Texts { texts, labels: gold } => text_classification::examples(tokenizer, texts, gold, labels),
         Dataset::Documents { .. } => Err(Failure::user("documents with keyphrases cannot train a classifier")),
     }
-}
-
-/// Tokens at most as `sentence_bert_config.json` says, else what the model takes.
-fn sentence_limit(repository: &Repository) -> Result<usize> {
-    let file = "sentence_bert_config.json";
-    let Ok(text) = std::fs::read(repository.folder.join(file)) else {
-        return Ok(repository.tokenizer.limit());
-    };
-    let fields: Value =
-        serde_json::from_slice(&text).map_err(|e| Failure::user(format!("{}/{file}: {e}", repository.name)))?;
-    let limit = fields.get("max_seq_length").and_then(Value::as_u64);
-    Ok(limit.map_or(repository.tokenizer.limit(), |limit| {
-        usize::try_from(limit).unwrap_or(usize::MAX)
-    }))
 }
 
 /// An error with its sources, in one line.

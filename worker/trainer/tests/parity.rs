@@ -12,7 +12,7 @@ use tch::{Kind, Tensor};
 use trainer::batches::Example;
 use trainer::checkpoint::Checkpoints;
 use trainer::dropout::Dropout;
-use trainer::encoder::{Classifier, Config, HeadKind};
+use trainer::encoder::{Classifier, HeadKind};
 use trainer::events::Events;
 use trainer::export;
 use trainer::fine_tune::{Plan, fine_tune};
@@ -21,7 +21,7 @@ use trainer::labels::Labels;
 use trainer::model::Repository;
 use trainer::optimizer::{self, Parameter};
 use trainer::task::text_classification;
-use trainer::tokens::{Row, Tokenizer};
+use trainer::tokens::Row;
 use trainer_protocol::Training;
 
 fn texts(value: &Value) -> Vec<String> {
@@ -266,36 +266,6 @@ fn with_dropout_off_training_computes_what_prediction_does() {
             furthest_of_tokens(&model.logits(&batch, on), &predicted, &batch.mask) > 1e-3,
             "{name}"
         );
-    }
-}
-
-#[test]
-fn token_ids_equal_those_of_transformers() {
-    let folder = tempfile::tempdir().unwrap();
-    python("tokenize_texts.py", &[folder.path()]);
-    let expected = json(&folder.path().join("expected.json"));
-    let (documents, words) = (texts(&expected["texts"]), expected["words"].as_array().unwrap());
-    let words: Vec<Vec<String>> = words.iter().map(texts).collect();
-    for (name, theirs) in expected["tokenizers"].as_object().unwrap() {
-        let at = folder.path().join(name);
-        std::fs::write(
-            at.join("config.json"),
-            r#"{"model_type": "bert", "max_position_embeddings": 64}"#,
-        )
-        .unwrap();
-        let tokenizer = Tokenizer::open(&at, name, &Config::open(&at, name).unwrap()).unwrap();
-        for (place, row) in tokenizer.texts(&documents).unwrap().iter().enumerate() {
-            assert_eq!(json!(row.ids), theirs["texts"][place], "{name}: {:?}", documents[place]);
-        }
-        for (place, row) in tokenizer.sentences(&words).unwrap().iter().enumerate() {
-            assert_eq!(json!(row.ids), theirs["words"][place], "{name}: {:?}", words[place]);
-            assert_eq!(
-                json!(row.words),
-                theirs["word_ids"][place],
-                "{name}: {:?}",
-                words[place]
-            );
-        }
     }
 }
 
