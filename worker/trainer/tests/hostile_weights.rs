@@ -43,7 +43,12 @@ fn peak() -> u64 {
 fn every_attack_is_refused_with_what_it_was_and_nothing_runs() {
     let (folder, cases) = hostile();
     assert!(cases.values().filter(|case| case.ran).count() >= 15);
-    assert!(read_checkpoint(&folder.join("well-made"), "model").is_ok());
+    let good = &read_checkpoint(&folder.join("well-made"), "model").unwrap()["a"];
+    assert_eq!(
+        Vec::<f32>::try_from(good).unwrap(),
+        [2.0, 3.0, 4.0],
+        "the attacks are built as this file is"
+    );
     let before = peak();
     let mut wrong = Vec::new();
     for (name, case) in cases {

@@ -119,7 +119,7 @@ fn an_index_that_does_not_fit_its_shards_is_refused_by_name() {
         (r#"{"weight_map": {"a": ""}}"#, ["``", "index.json"]),
         (
             r#"{"weight_map": {"a": "x.bin"}}"#,
-            ["model/x.bin is missing", "index.json"],
+            ["`x.bin` is missing", "index.json"],
         ),
         (
             &format!(r#"{{"weight_map": {{"absent": "{last}"}}}}"#),

@@ -2,9 +2,13 @@
 
 usage: write_checkpoints.py FOLDER -> FOLDER/<case>/ (a checkpoint) and FOLDER/<case>.safetensors (its tensors in fp32)
 """
+import io
 import json
 import os
+import struct
 import sys
+import zipfile
+import zlib
 from collections import OrderedDict
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error")
@@ -71,6 +75,49 @@ def models():
     torch_file("model-data-parallel", parallel.state_dict(), parallel.module.state_dict())
 
 
+def beyond_4_gib():
+    """A file whose sizes and offsets need 64 bits, nearly all of it a hole. Written by hand: torch.save would need the
+    memory. torch.load says what is in it."""
+    case = "beyond-4-gib"
+    os.makedirs(f"{FOLDER}/{case}")
+    path = f"{FOLDER}/{case}/pytorch_model.bin"
+    values = (1 << 30) + 2  # of four bytes each
+    small = io.BytesIO()
+    torch.save({"last": torch.zeros(8)[4:], "behind": torch.arange(3.)}, small)
+    with zipfile.ZipFile(small) as source:
+        code = source.read("archive/data.pkl")
+    # The first storage is said to be the large one, and the first tensor to be its end.
+    grown = code.replace(b"K\x08tq", b"J" + struct.pack("<i", values) + b"tq", 1)
+    grown = grown.replace(b"QK\x04", b"QJ" + struct.pack("<i", values - 4), 1)
+    assert len(grown) == len(code) + 6
+    entries = {"archive/data.pkl": grown, "archive/byteorder": b"little", "archive/data/0": None,
+               "archive/data/1": struct.pack("<3f", 0, 1, 2), "archive/version": b"3\n"}
+    directory = b""
+    with open(path, "wb") as file:
+        for name, data in entries.items():
+            name, size = name.encode(), values * 4 if data is None else len(data)
+            start = file.tell()
+            crc = 0 if data is None else zlib.crc32(data)
+            wide = struct.pack("<HHQQ", 1, 16, size, size)
+            file.write(struct.pack("<IHHHHHIIIHH", 0x04034B50, 45, 0, 0, 0, 0, crc, 2**32 - 1, 2**32 - 1, len(name), 20))
+            file.write(name + wide)
+            if data is None:
+                file.seek(size - 16, os.SEEK_CUR)
+                data = struct.pack("<4f", 1, 2, 3, 4)
+            file.write(data)
+            wide = struct.pack("<HHQQQ", 1, 24, size, size, start)
+            directory += struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 45, 45, 0, 0, 0, 0, crc, 2**32 - 1, 2**32 - 1,
+                                     len(name), 28, 0, 0, 0, 0, 2**32 - 1) + name + wide
+        start = file.tell()
+        file.write(directory)
+        file.write(struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, len(entries), len(entries), len(directory), start))
+        file.write(struct.pack("<IIQI", 0x07064B50, 0, start + len(directory), 1))
+        file.write(struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 65535, 65535, 2**32 - 1, 2**32 - 1, 0))
+    tensors = torch.load(path, mmap=True, weights_only=True)
+    assert tensors["last"].tolist() == [1, 2, 3, 4]
+    expect(case, tensors)
+
+
 def old_names():
     new = {"a.LayerNorm.weight": torch.randn(4), "a.LayerNorm.bias": torch.randn(4), "b.gamma": torch.randn(3)}
     old = {"a.LayerNorm.gamma": new["a.LayerNorm.weight"], "a.LayerNorm.beta": new["a.LayerNorm.bias"],
@@ -105,6 +152,7 @@ def main():
     with_metadata = torch.nn.BatchNorm1d(4).state_dict()
     assert with_metadata._metadata, "the case is about _metadata"
     torch_file("metadata", with_metadata)
+    beyond_4_gib()
     old_names()
     models()
     # safetensors comes before PyTorch's format, one file before shards; what is not read may be anything.

@@ -315,8 +315,8 @@ def main():
     torch.manual_seed(5)
     os.makedirs(f"{FOLDER}/canaries")
     assert pickle.loads(state(b"N")) == {"a": None}, "the pieces do not fit"
-    archive("well-made", state(tensor(offset=1, size=(3,))))
-    assert torch.load(folder("well-made"), weights_only=True)["a"].tolist() == [2, 3, 4]
+    archive("well-made", state(tensor(storage(device="cuda:0"), offset=1, size=(3,))))
+    assert torch.load(folder("well-made"), "cpu", weights_only=True)["a"].tolist() == [2, 3, 4]
     weight = torch.randn(3, 4)
     torch.save(OrderedDict(weight=weight, tied=weight.t(), half=torch.randn(2, 2).half(), count=torch.tensor(3)),
                folder("ordinary"))

@@ -1,4 +1,4 @@
-//! Names that older programs gave to tensors.
+//! Names of tensors: those that older programs gave, and how messages show any.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +38,13 @@ fn renamed(name: &str) -> Option<String> {
         .find_map(|(old, new)| name.strip_suffix(old).map(|stem| format!("{stem}{new}")))
 }
 
+/// A text from a file, fit to be read by people: not too long, and nothing that a terminal obeys.
+pub(super) fn shown(text: &str) -> String {
+    let start: String = text.chars().take(100).collect();
+    let more = if start.len() < text.len() { "…" } else { "" };
+    format!("`{}{more}`", start.escape_debug())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +52,12 @@ mod tests {
     fn names(old: &[&str]) -> Vec<String> {
         let numbered = old.iter().enumerate().map(|(at, name)| ((*name).to_owned(), at));
         today(numbered.collect()).into_keys().collect()
+    }
+
+    #[test]
+    fn messages_stay_short_and_plain() {
+        assert_eq!(shown("a\u{1b}[1m\n"), r"`a\u{1b}[1m\n`");
+        assert_eq!(shown(&"ä".repeat(200)), format!("`{}…`", "ä".repeat(100)));
     }
 
     #[test]

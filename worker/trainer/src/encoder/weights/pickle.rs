@@ -3,8 +3,8 @@
 //! Executing a pickle is running a program that its author chose. Here names are compared with a short list, calls are
 //! understood one by one ([`super::state_dict`]), and everything else is refused with what it was.
 
+use super::names::shown;
 use super::state_dict::{Global, Objects, Value, damaged, refused};
-use super::zip::shown;
 use crate::failure::Result;
 use std::collections::HashMap;
 

@@ -1,7 +1,8 @@
 //! Files of `torch.save`: a ZIP archive with the pickle of a state dict, and its storages as entries.
 
+use super::names::shown;
 use super::state_dict::{Element, View, damaged};
-use super::zip::{Archive, shown};
+use super::zip::Archive;
 use super::{Stored, pickle};
 use crate::failure::{Failure, Result};
 use crate::memory::MappedFile;

@@ -1,6 +1,7 @@
 //! Files of the safetensors format.
 
 use super::Stored;
+use super::names::shown;
 use crate::failure::{Failure, Result};
 use crate::memory::{self, MappedFile};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
@@ -19,7 +20,7 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
 /// Every tensor of the file, where it lies.
 pub(super) fn stored(path: &Path) -> Result<Stored> {
     let file = MappedFile::open(path)?.leak();
-    let parsed = SafeTensors::deserialize(file.bytes()).map_err(|e| Failure::user(format!("not safetensors: {e}")))?;
+    let parsed = SafeTensors::deserialize(file.bytes()).map_err(|e| not_safetensors(&e))?;
     let mut tensors = Stored::new();
     for (name, view) in parsed.iter() {
         let kind = match view.dtype() {
@@ -29,13 +30,23 @@ pub(super) fn stored(path: &Path) -> Result<Stored> {
             Dtype::F64 => Some(Kind::Double),
             Dtype::BOOL | Dtype::U8 | Dtype::I8 | Dtype::U16 | Dtype::I16 => None,
             Dtype::U32 | Dtype::I32 | Dtype::U64 | Dtype::I64 => None,
-            other => return Err(Failure::user(format!("tensor {name} has the unknown type {other:?}"))),
+            other => {
+                return Err(Failure::user(format!(
+                    "tensor {} has the unknown type {other:?}",
+                    shown(name)
+                )));
+            }
         };
         let tensor = kind.map(|kind| tensor(file, &view, kind)).transpose();
-        let tensor = tensor.map_err(|failure| failure.within(&format!("tensor {name}")))?;
+        let tensor = tensor.map_err(|failure| failure.within(&format!("tensor {}", shown(name))))?;
         tensors.insert(name.to_owned(), tensor);
     }
     Ok(tensors)
+}
+
+/// What the crate says may quote the file at any length.
+fn not_safetensors(error: &SafeTensorError) -> Failure {
+    Failure::user(format!("not safetensors: {}", shown(&error.to_string())))
 }
 
 fn tensor(file: &'static MappedFile, view: &TensorView<'static>, kind: Kind) -> Result<Tensor> {

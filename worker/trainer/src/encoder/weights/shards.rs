@@ -1,5 +1,6 @@
 //! Checkpoints in several files, and the index that says which tensor lies in which.
 
+use super::names::shown;
 use super::{Format, Stored, read_file};
 use crate::failure::{Failure, Result};
 use crate::request::stays_inside;
@@ -29,22 +30,26 @@ pub(super) fn stored(format: &Format, folder: &Path, name: &str) -> Result<(Vec<
         let is_shard = stays_inside(file) && Path::new(file).extension() == extension;
         if !is_shard {
             return Err(Failure::user(format!(
-                "{name}/{}: `{file}` is not the name of a shard in this folder",
-                format.index
+                "{name}/{}: {} is not the name of a shard in this folder",
+                format.index,
+                shown(file)
             )));
         }
         if !folder.join(file).is_file() {
             return Err(Failure::user(format!(
-                "{name}/{file} is missing, which {} names",
-                format.index
+                "{name}/{}: the file {} is missing",
+                format.index,
+                shown(file)
             )));
         }
         let mut shard = read_file(format, folder, name, file)?;
         for (tensor, _) in index.weight_map.iter().filter(|(_, of)| of == file) {
             let (tensor, value) = shard.remove_entry(tensor).ok_or_else(|| {
                 Failure::user(format!(
-                    "{name}/{file} has no tensor {tensor}, which {} says lies there",
-                    format.index
+                    "{name}/{}: {} has no tensor {}",
+                    format.index,
+                    shown(file),
+                    shown(tensor)
                 ))
             })?;
             stored.insert(tensor, value);
@@ -65,5 +70,6 @@ fn read_index(format: &Format, folder: &Path, name: &str) -> Result<Index> {
         )));
     }
     let text = std::fs::read(&path).map_err(|e| Failure::file("read", &path, e))?;
-    serde_json::from_slice(&text).map_err(|e| Failure::user(format!("{name}/{}: {e}", format.index)))
+    serde_json::from_slice(&text)
+        .map_err(|e| Failure::user(format!("{name}/{}: {}", format.index, shown(&e.to_string()))))
 }

@@ -1,6 +1,6 @@
 //! What the pickle of a state dict may consist of: names, numbers, and tensors that lie in storages beside it.
 
-use super::zip::shown;
+use super::names::shown;
 use crate::failure::{Failure, Result};
 use tch::Kind;
 

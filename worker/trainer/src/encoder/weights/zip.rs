@@ -3,6 +3,7 @@
 //! Our own because nothing is read or copied: 150 lines give the place of every entry, and refuse what a hostile file can
 //! do with a directory.
 
+use super::names::shown;
 use crate::failure::{Failure, Result};
 use crate::request::stays_inside;
 use std::collections::BTreeMap;
@@ -215,13 +216,6 @@ fn number(bytes: &[u8], at: usize, size: usize) -> Result<u64> {
 
 fn refused(entry: &str, why: &str) -> Failure {
     Failure::user(format!("the entry {} {why}", shown(entry)))
-}
-
-/// A name from the file, fit to be read by people.
-pub(super) fn shown(name: &str) -> String {
-    let start: String = name.chars().take(100).collect();
-    let more = if start.len() < name.len() { "…" } else { "" };
-    format!("`{}{more}`", start.escape_debug())
 }
 
 fn damaged() -> Failure {
