@@ -121,7 +121,7 @@ fn a_checkpoint_that_does_not_fit_is_refused_by_tensor() {
         ("deberta-v2-text", "num_hidden_layers", "encoder.layer"),
     ] {
         let message = refused(name, layers(key, 1));
-        assert!(message.contains(&format!("no place for ")), "{message}");
+        assert!(message.contains("no place for "), "{message}");
         assert!(message.contains(&format!("{stack}.1.")), "{message}");
         let message = refused(name, layers(key, 3));
         assert!(
@@ -232,6 +232,17 @@ fn the_vector_of_padding_is_not_trained() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn a_model_with_one_token_type_has_that_one_whatever_the_tokenizer_says() {
+    let model = build("xlm-roberta-token", json!({}), TOKEN, Classifier::FromCheckpoint).unwrap();
+    let said = [0, 1].map(|of_all| {
+        let (ids, types, words) = (vec![0, 7, 8, 2], vec![of_all; 4], vec![]);
+        let row = Row { ids, types, words };
+        model.predict(&model.batch(&[&Example { row, targets: vec![] }]))
+    });
+    assert_eq!(said[0], said[1]);
 }
 
 /// The head that a tiny model came with.

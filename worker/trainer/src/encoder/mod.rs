@@ -1,4 +1,5 @@
-//! Transformer encoders. One file a family; adding one is that file and its line in [`FAMILIES`].
+//! Transformer encoders. One file a family; adding one is that file and its line in `families!` below, as
+//! docs/new-encoder.md shows.
 
 mod activation;
 mod attention;
