@@ -1,6 +1,6 @@
 //! The folder that `transformers.pipeline(task, model=…)` loads, and the other files below `--outputs`.
 
-use crate::encoder::{HeadKind, Pooling, weights};
+use crate::encoder::{HeadKind, Pooling, read_checkpoint, weights};
 use crate::failure::{Failure, Result};
 use crate::model::{Model, Repository};
 use crate::request::stays_inside;
@@ -55,10 +55,25 @@ pub fn model(
         }
         sentence_config::export(repository, folder)?;
         for file in Pooling::files(&repository.folder, &repository.name)? {
-            carry(&repository.folder, folder, &file)?;
+            match file.strip_suffix("/pytorch_model.bin") {
+                Some(module) => module_weights(repository, module, folder)?,
+                None => carry(&repository.folder, folder, &file)?,
+            }
         }
     }
     count(folder)
+}
+
+/// Writes the tensors of a module's `pytorch_model.bin` as `model.safetensors`, where it has none.
+fn module_weights(repository: &Repository, module: &str, folder: &Path) -> Result<()> {
+    let (source, target) = (repository.folder.join(module), folder.join(module));
+    if source.join("model.safetensors").is_file() {
+        return Ok(());
+    }
+    let tensors = read_checkpoint(&source, &format!("{}/{module}", repository.name))?;
+    let named: Vec<_> = tensors.iter().map(|(name, tensor)| (name.clone(), tensor)).collect();
+    std::fs::create_dir_all(&target).map_err(|e| Failure::file("create", &target, e))?;
+    weights::write(&target.join("model.safetensors"), &named)
 }
 
 /// config.json: as it came, but for the class, the labels and the type of the numbers.

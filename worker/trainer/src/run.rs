@@ -119,7 +119,7 @@ impl Run<'_> {
 
     /// Sentence embeddings, and the keywords that they find.
     fn embed(&mut self) -> Result<(Model, Outcome)> {
-        let pooling = Pooling::open(&self.repository.folder, &self.repository.name)?;
+        let pooling = Pooling::open(&self.repository.folder, &self.repository.name, &self.repository.config)?;
         let model = self
             .repository
             .build(HeadKind::Bare, Classifier::FromCheckpoint, None)?;

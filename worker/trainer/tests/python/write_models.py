@@ -120,6 +120,56 @@ def sentence_files(folder, mode):
             json.dump(value, file)
 
 
+def dense_files(folder, pooling, *layers):
+    """Sentence-transformers' files with `layers` behind the pooling: fields of the layer, file of its weights."""
+    kind = lambda name: f"sentence_transformers.models.{name}"
+    modules = [{"idx": 0, "name": "0", "path": "", "type": kind("Transformer")},
+               {"idx": 1, "name": "1", "path": "1_Pooling", "type": kind("Pooling")}]
+    files = {"1_Pooling": {"word_embedding_dimension": 32, **pooling}}
+    for place, (fields, file) in enumerate(layers, 2):
+        path = f"{place}_Dense"
+        modules.append({"idx": place, "name": str(place), "path": path, "type": kind("Dense")})
+        files[path] = fields
+        sizes = fields["out_features"], fields["in_features"]
+        tensors = {"linear.weight": torch.randn(sizes) * 0.3}
+        if fields["bias"]:
+            tensors["linear.bias"] = torch.randn(sizes[0])
+        if fields.get("use_residual") and sizes[0] != sizes[1]:
+            tensors["residual.weight"] = torch.randn(sizes) * 0.3
+        os.makedirs(f"{folder}/{path}")
+        save = save_file if file.endswith("safetensors") else torch.save
+        save(tensors, f"{folder}/{path}/{file}")
+    place = len(modules)
+    modules.append({"idx": place, "name": str(place), "path": f"{place}_Normalize", "type": kind("Normalize")})
+    os.makedirs(f"{folder}/1_Pooling", exist_ok=True)
+    for path, value in files.items():
+        with open(f"{folder}/{path}/config.json", "w") as file:
+            json.dump(value, file)
+    for name, value in {"modules.json": modules, "sentence_bert_config.json": {"max_seq_length": 16}}.items():
+        with open(f"{folder}/{name}", "w") as file:
+            json.dump(value, file)
+
+
+def with_dense():
+    """Bare models with linear layers behind the pooling; they are not among the expected, whose encoders they have."""
+    function = "torch.nn.modules.activation."
+    for name, source, *files in [
+        # As LaBSE.
+        ("bert-dense", "bert-max", {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False},
+         ({"in_features": 32, "out_features": 20, "bias": True, "activation_function": f"{function}Tanh"},
+          "model.safetensors")),
+        ("roberta-dense", "roberta-bare", {"pooling_mode": ["weightedmean", "lasttoken"], "include_prompt": True},
+         ({"in_features": 64, "out_features": 16, "bias": False, "use_residual": True,
+           "activation_function": "torch.nn.modules.linear.Identity"}, "pytorch_model.bin"),
+         ({"in_features": 16, "out_features": 16, "bias": True, "use_residual": True,
+           "activation_function": f"{function}GELU"}, "model.safetensors")),
+        ("electra-pooled", "electra-bare", {"pooling_mode_weightedmean_tokens": True, "pooling_mode_lasttoken": True,
+                                            "pooling_mode_max_tokens": True}),
+    ]:
+        shutil.copytree(f"{FOLDER}/{source}", f"{FOLDER}/{name}")
+        dense_files(f"{FOLDER}/{name}", *files)
+
+
 def old_names(tensors):
     """As checkpoints of 2018 have them: gamma and beta, position_ids."""
     old = lambda name: name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
@@ -171,6 +221,7 @@ def main():
     for name, mode in {"bert-bare": "mean", "distilbert-bare": "cls", "bert-max": "max", "mpnet-bare": "mean",
                        "xlm-roberta-bare": "cls"}.items():
         sentence_files(f"{FOLDER}/{name}", mode)
+    with_dense()
     for head in HEADS:
         as_published(f"{FOLDER}/deberta-v2-{head}")
     # The same models in other words.
