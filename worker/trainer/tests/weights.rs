@@ -116,6 +116,7 @@ fn an_index_that_does_not_fit_its_shards_is_refused_by_name() {
             r#"{"weight_map": {"a": "x.safetensors"}}"#,
             ["x.safetensors", "index.json"],
         ),
+        (r#"{"weight_map": {"a": "./x.bin"}}"#, ["./x.bin", "index.json"]),
         (r#"{"weight_map": {"a": ""}}"#, ["``", "index.json"]),
         (
             r#"{"weight_map": {"a": "x.bin"}}"#,

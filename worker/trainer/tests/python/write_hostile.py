@@ -165,6 +165,9 @@ def opcodes():
     crafted("obj-of-known", b"\x80\x02(" + find("collections", "OrderedDict") + b"o.", ["OBJ"])
     crafted("build-attributes", b"\x80\x02" + find("collections", "OrderedDict") + b")R}" + text("__class__") + text("x")
             + b"sb.", ["sets the attribute `__class__`"])
+    many = b"}q\x00" + text("_metadata") + b"q\x01}q\x02h\x00" + b"h\x01h\x02s" * 800_000
+    crafted("build-without-end", b"\x80\x02]" + many + find("collections", "OrderedDict") + b")R" + b"h\x00b" * 800_000 + b".",
+            ["sets 800000 attributes"])
     crafted("build-of-a-function", b"\x80\x02" + find("torch", "Size") + b"}" + text("_metadata") + b"}sb.",
             ["sets the state of a class or function"])
     crafted("persistent-id-callable", b"\x80\x02" + find("torch", "Size") + b"Q.", ["persistent id", "Size"])

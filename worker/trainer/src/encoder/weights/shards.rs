@@ -3,9 +3,8 @@
 use super::names::shown;
 use super::{Format, Stored, read_file};
 use crate::failure::{Failure, Result};
-use crate::request::stays_inside;
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Most bytes of an index: those of the largest models have a few hundred kilobytes.
@@ -23,39 +22,37 @@ struct Index {
 /// A user's failure where the index cannot be understood, or a file or tensor is not where it says.
 pub(super) fn stored(format: &Format, folder: &Path, name: &str) -> Result<(Vec<String>, Stored)> {
     let index = read_index(format, folder, name)?;
-    let files: BTreeSet<&String> = index.weight_map.values().collect();
+    let mut shards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (tensor, file) in &index.weight_map {
+        shards.entry(file).or_default().push(tensor);
+    }
+    let wrong = |what: String| Failure::user(format!("{name}/{}: {what}", format.index));
     let mut stored = Stored::new();
-    for file in &files {
-        let extension = Path::new(format.whole).extension();
-        let is_shard = stays_inside(file) && Path::new(file).extension() == extension;
-        if !is_shard {
-            return Err(Failure::user(format!(
-                "{name}/{}: {} is not the name of a shard in this folder",
-                format.index,
+    for (file, tensors) in &shards {
+        if !is_shard(file, format) {
+            return Err(wrong(format!(
+                "{} is not the name of a shard in this folder",
                 shown(file)
             )));
         }
         if !folder.join(file).is_file() {
-            return Err(Failure::user(format!(
-                "{name}/{}: the file {} is missing",
-                format.index,
-                shown(file)
-            )));
+            return Err(wrong(format!("the file {} is missing", shown(file))));
         }
         let mut shard = read_file(format, folder, name, file)?;
-        for (tensor, _) in index.weight_map.iter().filter(|(_, of)| of == file) {
-            let (tensor, value) = shard.remove_entry(tensor).ok_or_else(|| {
-                Failure::user(format!(
-                    "{name}/{}: {} has no tensor {}",
-                    format.index,
-                    shown(file),
-                    shown(tensor)
-                ))
-            })?;
+        for tensor in tensors {
+            let found = shard.remove_entry(*tensor);
+            let (tensor, value) =
+                found.ok_or_else(|| wrong(format!("{} has no tensor {}", shown(file), shown(tensor))))?;
             stored.insert(tensor, value);
         }
     }
-    Ok((files.into_iter().cloned().collect(), stored))
+    Ok((shards.into_keys().map(str::to_owned).collect(), stored))
+}
+
+/// Is this a plain name, with the extension of the format? Shards lie beside their index, each under one spelling.
+fn is_shard(file: &str, format: &Format) -> bool {
+    let path = Path::new(file);
+    path.file_name() == Some(path.as_os_str()) && path.extension() == Path::new(format.whole).extension()
 }
 
 fn read_index(format: &Format, folder: &Path, name: &str) -> Result<Index> {

@@ -126,7 +126,7 @@ pub(super) struct Objects<'a> {
 }
 
 impl<'a> Objects<'a> {
-    /// How many there are, with what dicts hold.
+    /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.tuples.len() + self.dicts.len() + self.storages.len() + self.tensors.len()
     }
@@ -223,16 +223,11 @@ impl<'a> Objects<'a> {
         let (Value::Dict(_), Value::Dict(at)) = (object, attributes) else {
             return refuse("the state");
         };
-        for attribute in &self.dicts[at] {
-            match attribute {
-                (Value::Text("_metadata"), Value::Dict(_)) => {}
-                (Value::Text(name), value) => {
-                    return refuse(&format!("the attribute {} ({})", shown(name), value.kind()));
-                }
-                _ => return refuse("the state"),
-            }
+        match self.dicts[at].as_slice() {
+            [] | [(Value::Text("_metadata"), Value::Dict(_))] => Ok(()),
+            [(Value::Text(name), value)] => refuse(&format!("the attribute {} ({})", shown(name), value.kind())),
+            several => refuse(&format!("{} attributes", several.len())),
         }
-        Ok(())
     }
 
     /// The named tensors that the pickle is, in its order.
