@@ -28,14 +28,14 @@ def load(folder, **more):
     return getattr(transformers, name).from_pretrained(folder, dtype=torch.float32, **more)
 
 
-def rows_of(config, draw):
+def rows_of(config, draw, lengths=LENGTHS):
     """Ids of the whole vocabulary but for padding, and both token types where the model knows two."""
     # RoBERTa and those like it count positions from behind the padding's id.
     longest = config.max_position_embeddings - 4
     words = [id for id in range(config.vocab_size) if id != config.pad_token_id]
     types = getattr(config, "type_vocab_size", 0) or 0
     rows = []
-    for length in LENGTHS:
+    for length in lengths:
         length = min(length, longest)
         second = [int(types > 1 and place > length // 2) for place in range(length)]
         rows.append({"ids": [draw.choice(words) for _ in range(length)], "types": second})
