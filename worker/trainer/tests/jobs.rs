@@ -263,10 +263,9 @@ fn what_is_wrong_with_a_model_is_named() {
     let model = job.folder.path().join("inputs/model");
     configure(&model, json!({"model_type": "gpt2"}));
     let message = job.refused();
-    assert!(
-        message.contains("`gpt2` is not known (known: bert, distilbert)"),
-        "{message}"
-    );
+    for word in ["`gpt2` is not known (known: ", "bert, ", "xlm-roberta"] {
+        assert!(message.contains(word), "{message}");
+    }
     configure(&model, json!({"model_type": "bert", "num_hidden_layers": 3}));
     let message = job.refused();
     assert!(
@@ -285,7 +284,10 @@ fn what_is_wrong_with_a_model_is_named() {
     );
     std::fs::remove_file(model.join("model.safetensors")).unwrap();
     let message = job.refused();
-    assert!(message.contains("model/model.safetensors is missing"), "{message}");
+    assert!(
+        message.contains("model has no weights (looked for model.safetensors"),
+        "{message}"
+    );
 }
 
 #[test]
