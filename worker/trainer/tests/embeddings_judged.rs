@@ -12,6 +12,7 @@ use trainer::export;
 use trainer::failure::Failure;
 use trainer::interruption::Interruption;
 use trainer::model::Repository;
+use trainer::sentence_config;
 use trainer::task::embedding::Embedder;
 
 const MODELS: [&str; 8] = [
@@ -29,13 +30,14 @@ const MODELS: [&str; 8] = [
 fn embed(name: &str, documents: &[String], export: &Path) -> Vec<Vec<f64>> {
     let at = models().join(name);
     let mut repository = Repository::open(at.clone(), name).unwrap();
+    sentence_config::apply(&mut repository, None).unwrap();
     let model = repository
         .build(HeadKind::Bare, Classifier::FromCheckpoint, None)
         .unwrap();
     export::model(&repository, &model, &[], false, export).unwrap();
     let embedder = Embedder {
         model: &model,
-        tokenizer: &repository.tokenizer.clone().cut_to(16).unwrap(),
+        tokenizer: &repository.tokenizer,
         pooling: &Pooling::open(&at, name, &repository.config).unwrap(),
         batch_size: 3,
         interruption: &Interruption::default(),
