@@ -3,23 +3,16 @@
 
 mod judge;
 
+use judge::tokenizers::{bytes_below, written};
 use judge::{json, python};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use trainer::encoder::Config;
+use std::path::Path;
+use trainer::encoder::{Classifier, Config, HeadKind};
+use trainer::export;
+use trainer::model::Repository;
+use trainer::task::token_classification;
 use trainer::tokens::Tokenizer;
-
-/// The folders and expectations of `tokenize_texts.py write`, written once.
-fn written() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap().keep();
-        python("tokenize_texts.py", &[Path::new("write"), &folder]);
-        folder
-    })
-}
 
 fn open(folder: &Path, name: &str) -> (Config, Tokenizer) {
     let config = Config::open(folder, name).unwrap();
@@ -148,15 +141,6 @@ fn ids_equal_those_of_sentence_piece() {
     assert!(found.is_empty(), "{} differences\n{}", found.len(), found.join("\n"));
 }
 
-fn bytes_below(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
-    let read = |entry: std::fs::DirEntry| {
-        let name = entry.file_name().into_string().unwrap();
-        (name, std::fs::read(entry.path()).unwrap())
-    };
-    entries.map(read).collect()
-}
-
 #[test]
 fn consumers_without_sentence_piece_get_the_ids_that_were_trained_with() {
     let expected = json(&written().join("expected.json"));
@@ -202,4 +186,48 @@ fn consumers_without_sentence_piece_get_the_ids_that_were_trained_with() {
         found.extend(differences(name, ours, theirs, &expected));
     }
     assert!(found.is_empty(), "{} differences\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn the_token_classification_pipeline_says_the_same_of_every_kind_of_tokenizer() {
+    let expected = json(&written().join("expected.json"));
+    let documents = texts(&expected["texts"]);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let names = expected["tokenizers"].as_object().unwrap().keys();
+    let mut said = BTreeMap::new();
+    for name in names.filter(|name| written().join(name).join("model.safetensors").exists()) {
+        let mut repository = Repository::open(written().join(name), name).unwrap();
+        let labels = repository.config.labels().unwrap().unwrap();
+        let count = labels.len() as i64;
+        let head = HeadKind::Token { labels: count };
+        let model = repository.build(head, Classifier::FromCheckpoint, None).unwrap();
+        let ours = token_classification::predictions(&model, &repository.tokenizer, &labels, &documents).unwrap();
+        export::model(&repository, &model, &labels, false, &at("exported").join(name)).unwrap();
+        said.insert(name, ours);
+    }
+    std::fs::write(at("given.json"), json!({"texts": documents}).to_string()).unwrap();
+    let command = Path::new("classify");
+    python(
+        "tokenize_texts.py",
+        &[command, &at("exported"), &at("given.json"), &at("out.json")],
+    );
+    let theirs = json(&at("out.json"));
+    let mut judged = 0;
+    for (name, ours) in said {
+        for (place, ours) in ours.as_array().unwrap().iter().enumerate() {
+            let document: String = documents[place].chars().take(60).collect();
+            let (ours, theirs) = (ours.as_array().unwrap(), theirs[name][place].as_array().unwrap());
+            assert_eq!(ours.len(), theirs.len(), "{name}: {document}");
+            for (ours, theirs) in ours.iter().zip(theirs) {
+                for key in ["entity", "index", "word", "start", "end"] {
+                    assert_eq!(ours[key], theirs[key], "{name}: {document}: {ours} {theirs}");
+                }
+                let distance = ours["score"].as_f64().unwrap() - theirs["score"].as_f64().unwrap();
+                assert!(distance.abs() < 1e-4, "{name}: {document}: {ours} {theirs}");
+                judged += 1;
+            }
+        }
+    }
+    assert!(judged > 1000, "{judged} tokens were judged");
 }

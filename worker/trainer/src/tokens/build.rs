@@ -42,7 +42,7 @@ const FILES: &[&str] = &[
 ];
 
 /// Builds the tokenizer of the class that `settings` name. `rows` is how many tokens the model has embeddings for.
-pub(super) fn build(folder: &Path, settings: &Settings, rows: Option<usize>) -> Result<Inner> {
+pub(super) fn build(folder: &Path, settings: &Settings, rows: usize) -> Result<Inner> {
     let class = class_with_files(folder, settings)?;
     let parts = match class.form {
         Form::WordPiece => word_piece::read(folder, settings),
@@ -107,12 +107,7 @@ fn class_with_files(folder: &Path, settings: &Settings) -> Result<&'static Class
 
 /// Makes every token that the repository sets apart known to `inner`. A special token that has no id yet gets the next
 /// one, but only where the model has a row for it.
-pub(super) fn add_tokens(
-    inner: &mut Inner,
-    settings: &Settings,
-    own: Vec<AddedToken>,
-    rows: Option<usize>,
-) -> Explained<()> {
+pub(super) fn add_tokens(inner: &mut Inner, settings: &Settings, own: Vec<AddedToken>, rows: usize) -> Explained<()> {
     let known = inner.get_added_tokens_decoder();
     let mut tokens: Vec<AddedToken> = settings.added.values().cloned().collect();
     let special = ROLES.iter().filter_map(|role| settings.special.get(role));
@@ -124,7 +119,7 @@ pub(super) fn add_tokens(
     }
     for token in tokens {
         let listed = settings.added.values().any(|added| *added == token);
-        let room = rows.is_none_or(|rows| inner.get_vocab_size(true) < rows);
+        let room = inner.get_vocab_size(true) < rows;
         if listed || room || inner.token_to_id(&token.content).is_some() {
             inner.add_tokens([token]).map_err(|e| e.to_string())?;
         }

@@ -10,7 +10,7 @@ use serde_json::Value;
 pub(super) fn check(bytes: &[u8]) -> Result<(), &'static str> {
     let (length, rest) = bytes.split_first_chunk::<4>().ok_or("the trie is missing")?;
     let length = u32::from_le_bytes(*length) as usize;
-    if length % 4 != 0 {
+    if !length.is_multiple_of(4) {
         return Err("the length of the trie is not a multiple of 4");
     }
     let (trie, texts) = rest.split_at_checked(length).ok_or("the trie is cut off")?;

@@ -17,7 +17,6 @@ mod word_piece;
 
 use crate::encoder::Config;
 use crate::failure::{Failure, Result};
-use serde_json::Value;
 use settings::Settings;
 use std::borrow::Cow;
 use std::path::Path;
@@ -59,7 +58,7 @@ pub struct Tokenizer {
     unknown: Option<u32>,
     limit: usize,
     /// Tokens that the model has embeddings for.
-    rows: Option<usize>,
+    rows: usize,
 }
 
 impl Tokenizer {
@@ -70,8 +69,7 @@ impl Tokenizer {
     /// A user's failure where files are missing or cannot be read; `name` is what messages call the folder.
     pub fn open(folder: &Path, name: &str, config: &Config) -> Result<Self> {
         let settings = Settings::read(folder, name, config)?;
-        let rows = config.fields().get("vocab_size").and_then(Value::as_u64);
-        let rows = rows.and_then(|rows| usize::try_from(rows).ok());
+        let rows = config.size("vocab_size")?.unsigned_abs() as usize;
         let (inner, rewritten) = if folder.join("tokenizer.json").exists() {
             tokenizer_json::read(folder, &settings, rows)?
         } else {
@@ -219,16 +217,13 @@ impl Tokenizer {
         let name = &self.settings.name;
         let encoded = encoded.map_err(|e| Failure::user(format!("{name}: failed to tokenize: {e}")))?;
         let ids = encoded.iter().flat_map(Encoding::get_ids);
-        match ids
-            .copied()
-            .find(|id| self.rows.is_some_and(|rows| *id as usize >= rows))
-        {
+        match ids.copied().find(|id| *id as usize >= self.rows) {
             None => Ok(encoded),
             Some(id) => {
                 let token = self.inner.id_to_token(id).unwrap_or_default();
                 let message =
                     format!("{name}: the tokenizer gives `{token}` the id {id}, but vocab_size in config.json");
-                Err(Failure::user(format!("{message} is {}", self.rows.unwrap_or_default())))
+                Err(Failure::user(format!("{message} is {}", self.rows)))
             }
         }
     }

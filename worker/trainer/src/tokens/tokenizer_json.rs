@@ -23,7 +23,7 @@ struct Normalizer {
 }
 
 /// Reads it; also says whether anything in it was changed. `rows` is how many tokens the model has embeddings for.
-pub(super) fn read(folder: &Path, settings: &Settings, rows: Option<usize>) -> Result<(Inner, bool)> {
+pub(super) fn read(folder: &Path, settings: &Settings, rows: usize) -> Result<(Inner, bool)> {
     let wrong = |error: &dyn std::fmt::Display| Failure::user(format!("{}/tokenizer.json: {error}", settings.name));
     let text = std::fs::read(folder.join("tokenizer.json")).map_err(|e| wrong(&e))?;
     let normalizer: Normalizer = serde_json::from_slice(&text).map_err(|e| wrong(&e))?;
@@ -46,7 +46,7 @@ fn apply(inner: &mut Inner, settings: &Settings, class: &Class) -> Explained<boo
             let NormalizerWrapper::BertNormalizer(said) = part(word_piece::normalizer(settings))? else {
                 return Ok(false);
             };
-            let mut normalizer = came.clone();
+            let mut normalizer = *came;
             normalizer.lowercase = said.lowercase;
             normalizer.strip_accents = said.strip_accents;
             normalizer.handle_chinese_chars = said.handle_chinese_chars;

@@ -3,6 +3,7 @@
 
 pub(crate) mod job;
 pub(crate) mod table;
+pub(crate) mod tokenizers;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

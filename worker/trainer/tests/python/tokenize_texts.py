@@ -1,7 +1,9 @@
 """What transformers' tokenizers make of nasty texts.
 
-usage: tokenize_texts.py write FOLDER   tokenizers trained here, one a folder, and FOLDER/expected.json
+usage: tokenize_texts.py write FOLDER   tokenizers trained here, one a folder, and FOLDER/expected.json; beside some of
+                                        them lies a tiny random token classifier
        tokenize_texts.py read FOLDER TEXTS.json OUT.json   what a consumer without SentencePiece gets from FOLDER/*/
+       tokenize_texts.py classify FOLDER TEXTS.json OUT.json   what its token-classification pipelines say
 """
 import json
 import os
@@ -10,7 +12,7 @@ import sys
 from types import SimpleNamespace
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="false")
-if sys.argv[1] == "read":
+if sys.argv[1] != "write":
     sys.modules["sentencepiece"] = None
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFast
@@ -33,6 +35,10 @@ TEXTS = [
 WORDS = [["The", "fox"], ["don't", "x" * 120, "\u200b", "of"], ["東京", "Zürich!", "😀", "and"], ["a b", "c"], ["again"] * 100,
          ["[MASK]", "<mask>", "19,", "ﬁ"], ["", "empty", ""], [" spaced ", "\x00", "\u0301"]]
 LIMIT = 64
+CLASSIFIERS = ["bert-cased-old", "mpnet", "roberta-bare", "roberta-offsets", "xlm-nmt_nfkc", "minilm", "albert-identity",
+               "deberta-nmt_nfkc"]
+SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "embedding_size": 16,
+         "pooler_hidden_size": 16, "initializer_range": 0.5, "num_labels": 4}
 CORPUS = [text for text in TEXTS if len(text) < 1000 and "\x00" not in text] + [
     f"{a} {b} {c}" for a in ["The quick", "A lazy", "das schnelle", "быстрая", "東京 の", "and again"]
     for b in ["brown fox", "dog of", "Zürich und Bonn", "лиса прыгает", "한국어 문장", "words 19, 20,5 long text"]
@@ -221,6 +227,16 @@ def unigrams():
     return made, originals
 
 
+def classifiers(made):
+    import torch
+    from transformers import AutoConfig, AutoModelForTokenClassification
+    for name in CLASSIFIERS:
+        torch.manual_seed(3)
+        path = f"{sys.argv[2]}/{name}"
+        config = AutoConfig.from_pretrained(path, vocab_size=len(made[name]), **SIZES)
+        AutoModelForTokenClassification.from_config(config).save_pretrained(path)
+
+
 def judged(tokenizer, texts, sentences):
     out = tokenizer(texts, truncation=True, max_length=LIMIT, return_offsets_mapping=True, return_special_tokens_mask=True)
     words = getattr(tokenizer, "for_words", tokenizer)
@@ -235,6 +251,7 @@ def judged(tokenizer, texts, sentences):
 def write():
     made, originals = unigrams()
     made = {**word_pieces(), **byte_level_bpe(), **made}
+    classifiers(made)
     expected = {name: judged(tokenizer, TEXTS, WORDS) for name, tokenizer in made.items()}
     # SentencePiece's own ids of plain texts, for rules that are its own: no special tokens, no cuts before punctuation.
     plain = [place for place, text in enumerate(TEXTS) if text.isascii() and text.isprintable() and len(text) < 10_000
@@ -262,5 +279,16 @@ def read():
         json.dump(found, file)
 
 
+def classify():
+    from transformers import pipeline
+    texts = json.load(open(sys.argv[3]))["texts"]
+    found = {}
+    for name in sorted(os.listdir(sys.argv[2])):
+        pipe = pipeline("token-classification", model=f"{sys.argv[2]}/{name}")
+        found[name] = [[{**entity, "score": float(entity["score"])} for entity in pipe(text)] for text in texts]
+    with open(sys.argv[4], "w") as file:
+        json.dump(found, file)
+
+
 if __name__ == "__main__":
-    {"write": write, "read": read}[sys.argv[1]]()
+    {"write": write, "read": read, "classify": classify}[sys.argv[1]]()
