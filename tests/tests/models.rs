@@ -61,6 +61,48 @@ const DISTILBERT_NER: Model = Model {
     ],
 };
 
+const XLM_ROBERTA_NER: Model = Model {
+    name: "Davlan/xlm-roberta-base-ner-hrl",
+    files: &[
+        "config.json",
+        "model.safetensors",
+        "sentencepiece.bpe.model",
+        "special_tokens_map.json",
+        "tokenizer_config.json",
+    ],
+};
+const TWITTER: Model = Model {
+    name: "cardiffnlp/twitter-xlm-roberta-base-sentiment",
+    files: &[
+        "config.json",
+        "pytorch_model.bin",
+        "sentencepiece.bpe.model",
+        "special_tokens_map.json",
+    ],
+};
+const DEBERTA: Model = Model {
+    name: "yangheng/deberta-v3-base-absa-v1.1",
+    files: &[
+        "added_tokens.json",
+        "config.json",
+        "pytorch_model.bin",
+        "special_tokens_map.json",
+        "spm.model",
+        "tokenizer_config.json",
+    ],
+};
+/// Today it is FacebookAI/xlm-roberta-base.
+const XLM_ROBERTA: Model = Model {
+    name: "xlm-roberta-base",
+    files: &[
+        "config.json",
+        "model.safetensors",
+        "sentencepiece.bpe.model",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ],
+};
+
 fn python(script: &str, arguments: &[&Path]) -> Result<Finished> {
     let mut command = Command::new(Path::new(ROOT).join(".tools/python/bin/python"));
     command
@@ -152,4 +194,28 @@ fn keywords() -> Result<()> {
 #[test]
 fn ner_with_both_of_its_models() -> Result<()> {
     goes_through("ner", &[BERT_NER, DISTILBERT_NER], &[])
+}
+
+#[test]
+fn sentiment() -> Result<()> {
+    goes_through("sentiment", &[TWITTER], &[])
+}
+
+#[test]
+fn the_later_ner() -> Result<()> {
+    let model = format!("HUGGINGFACE_MODEL_REFERENCE={}", XLM_ROBERTA_NER.name);
+    goes_through("ner", &[XLM_ROBERTA_NER, DISTILBERT_NER], &[&model])
+}
+
+#[test]
+fn the_later_sentiment() -> Result<()> {
+    let model = format!("HUGGINGFACE_MODEL_REFERENCE={}", DEBERTA.name);
+    goes_through("sentiment", &[DEBERTA], &[&model])
+}
+
+/// Without its checkpoints, of 3.3 GB each: with them the job takes 24 GB of disk.
+#[test]
+fn iptc_which_trains() -> Result<()> {
+    let fewer = ["SAVE_STRATEGY=no", "LOAD_BEST_MODEL_AT_END=false", "EPOCHS=1"];
+    goes_through("iptc", &[XLM_ROBERTA], &fewer)
 }

@@ -34,8 +34,8 @@ const INDEX_LIMIT: u64 = 16 << 20;
 /// And of `config.json`: those with ten thousand labels have about one megabyte.
 const CONFIG_LIMIT: u64 = 4 << 20;
 
-/// Tokenizers, in every form that repositories have them in.
-const TOKENIZER: [&str; 13] = [
+/// Tokenizers, in every form that the trainer reads.
+const TOKENIZER: [&str; 10] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -43,23 +43,18 @@ const TOKENIZER: [&str; 13] = [
     "vocab.txt",
     "vocab.json",
     "merges.txt",
-    "bpe.codes",
     "sentencepiece.bpe.model",
     "spiece.model",
     "spm.model",
-    "tokenizer.model",
-    "vocab.bpe",
 ];
 /// Each line alone is enough to build a tokenizer.
-const ENOUGH_FOR_A_TOKENIZER: [&[&str]; 8] = [
+const ENOUGH_FOR_A_TOKENIZER: [&[&str]; 6] = [
     &["tokenizer.json"],
     &["vocab.txt"],
     &["vocab.json", "merges.txt"],
-    &["vocab.txt", "bpe.codes"],
     &["sentencepiece.bpe.model"],
     &["spiece.model"],
     &["spm.model"],
-    &["tokenizer.model"],
 ];
 /// What sentence-transformers reads at the repository's root.
 const SENTENCES: [&str; 3] = [
@@ -204,7 +199,7 @@ pub(super) fn select(manifest: &Manifest, needs: Needs) -> Result<Selection, Hub
     {
         return Err(lacks(
             manifest,
-            "tokenizer (tokenizer.json, vocab.txt or a SentencePiece model)".into(),
+            "tokenizer that can be read (tokenizer.json, vocab.txt, vocab.json with merges.txt, sentencepiece.bpe.model, spiece.model or spm.model)".into(),
         ));
     }
     let index = manifest.find(weights).filter(|_| weights == format.index);

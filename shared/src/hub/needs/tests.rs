@@ -84,8 +84,11 @@ fn what_is_missing_is_said_with_what_is_there() {
         error.contains("no weights that can be read") && error.contains("tf_model.h5"),
         "{error}"
     );
-    let error = selected(&["config.json", "model.safetensors"], false).expect_err("no tokenizer");
-    assert!(error.contains("no tokenizer"), "{error}");
+    for others in [&[][..], &["vocab.json"], &["tokenizer.model", "tokenizer_config.json"]] {
+        let files = [&["config.json", "model.safetensors"], others].concat();
+        let error = selected(&files, false).expect_err("no tokenizer");
+        assert!(error.contains("no tokenizer that can be read"), "{error}");
+    }
     let error = selected(&[], false).expect_err("nothing");
     assert!(
         error.contains("no config.json") && error.contains("holds no files"),
