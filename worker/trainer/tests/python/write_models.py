@@ -187,6 +187,13 @@ def with_prefix(tensors):
     return {**{f"mpnet.{name}": tensor for name, tensor in tensors.items()}, "lm_head.bias": torch.zeros(3)}
 
 
+def pretrained(tensors):
+    """As deberta-v3-base is published: two heads of its pretraining, and positions that v3 has no use for."""
+    return {**{f"deberta.{name}": tensor for name, tensor in tensors.items()},
+            "deberta.embeddings.position_embeddings.weight": torch.zeros(64, 32),
+            "lm_predictions.lm_head.bias": torch.zeros(3), "mask_predictions.dense.weight": torch.zeros(3, 3)}
+
+
 def minimal(folder, config_class):
     """Leaves everything out of config.json that is as the class has it by default."""
     with open(f"{folder}/config.json") as file:
@@ -227,7 +234,8 @@ def main():
     # The same models in other words.
     for name, source, change in [("bert-old-names", "bert-text", old_names),
                                  ("roberta-no-prefix-text", "roberta-text", no_prefix),
-                                 ("mpnet-with-prefix-bare", "mpnet-bare", with_prefix)]:
+                                 ("mpnet-with-prefix-bare", "mpnet-bare", with_prefix),
+                                 ("deberta-v2-pretrained-bare", "deberta-v2-bare", pretrained)]:
         shutil.copytree(f"{FOLDER}/{source}", f"{FOLDER}/{name}")
         tensors = load_file(f"{FOLDER}/{source}/model.safetensors")
         save_file(change(tensors), f"{FOLDER}/{name}/model.safetensors", {"format": "pt"})
