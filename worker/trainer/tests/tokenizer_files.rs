@@ -29,7 +29,7 @@ fn refusal(folder: &Path, documents: &[String]) -> Option<String> {
 }
 
 #[test]
-fn broken_files_are_refused_or_read_and_never_panic() {
+fn broken_files_are_refused_or_read_and_nothing_else() {
     let documents = ["", "The fox, ﬁne\u{301} Ａ", "東京 \0 19, <mask> [MASK]"].map(str::to_owned);
     let mut refused = 0;
     for (number, (name, file)) in [
@@ -51,8 +51,8 @@ fn broken_files_are_refused_or_read_and_never_panic() {
         let folder = copied(name);
         assert_eq!(refusal(folder.path(), &documents), None, "{name}");
         let whole = std::fs::read(folder.path().join(file)).unwrap();
-        let mut random = Random::at(11, &[number as u64]);
-        for round in 0..40 {
+        let mut random = Random::at(77, &[number as u64]);
+        for round in 0..120 {
             let mut bytes = whole.clone();
             for _ in 0..=round % 4 {
                 let place = random.below(bytes.len());

@@ -19,6 +19,7 @@ use crate::encoder::Config;
 use crate::failure::{Failure, Result};
 use settings::Settings;
 use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
@@ -68,6 +69,10 @@ impl Tokenizer {
     ///
     /// A user's failure where files are missing or cannot be read; `name` is what messages call the folder.
     pub fn open(folder: &Path, name: &str, config: &Config) -> Result<Self> {
+        refusing_panics(name, || Self::read(folder, name, config))
+    }
+
+    fn read(folder: &Path, name: &str, config: &Config) -> Result<Self> {
         let settings = Settings::read(folder, name, config)?;
         let rows = config.size("vocab_size")?.unsigned_abs() as usize;
         let (inner, rewritten) = if folder.join("tokenizer.json").exists() {
@@ -213,9 +218,11 @@ impl Tokenizer {
 
     fn encode(&self, inputs: Vec<InputSequence<'_>>) -> Result<Vec<Encoding>> {
         let inputs: Vec<EncodeInput<'_>> = inputs.into_iter().map(EncodeInput::Single).collect();
-        let encoded = self.inner.encode_batch_char_offsets(inputs, true);
         let name = &self.settings.name;
-        let encoded = encoded.map_err(|e| Failure::user(format!("{name}: failed to tokenize: {e}")))?;
+        let encoded = refusing_panics(name, || {
+            let encoded = self.inner.encode_batch_char_offsets(inputs, true);
+            encoded.map_err(|e| Failure::user(format!("{name}: failed to tokenize: {e}")))
+        })?;
         let ids = encoded.iter().flat_map(Encoding::get_ids);
         match ids.copied().find(|id| *id as usize >= self.rows) {
             None => Ok(encoded),
@@ -227,6 +234,18 @@ impl Tokenizer {
             }
         }
     }
+}
+
+/// The `tokenizers` crate panics at some broken files where it should refuse them.
+fn refusing_panics<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let done = std::panic::catch_unwind(AssertUnwindSafe(work));
+    done.unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text
+            .or_else(|| payload.downcast_ref::<&str>().copied())
+            .unwrap_or_default();
+        Err(Failure::user(format!("{name}: its tokenizer is broken: {text}")))
+    })
 }
 
 fn row(encoding: &Encoding) -> Row {
