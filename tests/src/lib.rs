@@ -4,6 +4,7 @@ pub mod exploration;
 pub mod hub_server;
 pub mod python;
 pub mod queue_suite;
+pub mod rabbitmq;
 pub mod registry;
 pub mod rivals;
 pub mod sandbox;

@@ -2,25 +2,29 @@
 
 use super::Queue;
 use super::embedded::{EmbeddedQueue, VISIBILITY};
+use super::rabbitmq::{Limits, RabbitQueue};
 use crate::connect::{ConnectError, without_credentials};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Opens the queue that `url` names: `embedded:PATH`, a file shared by the processes of one machine.
+/// Opens the queue that `url` names: `embedded:PATH`, a file shared by the processes of one machine, or
+/// `amqp(s)://user:password@host:port/vhost`, queues of a RabbitMQ ([`super::rabbitmq`]).
 ///
 /// The file is created by the first `publish` or `receive`, so asking an empty place leaves no trace; that it cannot
 /// be written is found here all the same.
 ///
 /// # Errors
 /// [`ConnectError::Url`] for a scheme that is unknown or not in this version, [`ConnectError::Unreachable`] where
-/// the file is no queue of this version, or cannot be written or created.
+/// the file is no queue of this version, or cannot be written or created, or where the broker is away, refuses us or
+/// lacks our queues.
 pub async fn connect(url: &str) -> Result<Arc<dyn Queue>, ConnectError> {
     let fault = |reason: String| ConnectError::Url {
         what: "queue",
         url: without_credentials(url),
         reason,
     };
-    let known = "known is embedded:PATH, for example TRAINYARD_QUEUE_URL=embedded:.trainyard/queue.db";
+    let known = "known are embedded:PATH, for example TRAINYARD_QUEUE_URL=embedded:.trainyard/queue.db, \
+                 and amqp(s)://user:password@host:port/vhost";
     let Some((scheme, rest)) = url.split_once(':') else {
         return Err(fault(format!("it has no scheme; {known}")));
     };
@@ -39,7 +43,7 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Queue>, ConnectError> {
             };
             Ok(Arc::new(opened.map_err(unreachable)?))
         }
-        "amqp" | "amqps" => Err(fault(format!("RabbitMQ comes with a later version; {known}"))),
+        "amqp" | "amqps" => Ok(Arc::new(RabbitQueue::connect(url, Limits::default()).await?)),
         "sqs" => Err(fault(format!("SQS comes with a later version; {known}"))),
         _ => Err(fault(format!("unknown scheme; {known}"))),
     }
@@ -51,20 +55,24 @@ mod tests {
 
     #[tokio::test]
     async fn queues_of_a_later_version_say_what_to_set() {
-        for url in [
-            "amqp://user:s3cret@host/yard",
-            "amqps://user:s3cret@host",
-            "sqs://key:s3cret@queue",
-        ] {
-            let error = connect(url).await.expect_err("must be refused");
-            let text = error.to_string();
-            assert!(error.is_usage(), "{text}");
-            assert!(
-                text.contains("later version") && text.contains("TRAINYARD_QUEUE_URL=embedded:"),
-                "{text}"
-            );
-            assert!(!text.contains("s3cret"), "{text}");
-        }
+        let error = connect("sqs://key:s3cret@queue").await.expect_err("must be refused");
+        let text = error.to_string();
+        assert!(error.is_usage(), "{text}");
+        assert!(
+            text.contains("later version") && text.contains("TRAINYARD_QUEUE_URL=embedded:"),
+            "{text}"
+        );
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_is_away_is_unreachable_and_a_bad_url_is_usage() {
+        let away = connect("amqp://user:s3cret@127.0.0.1:1/yard").await.expect_err("nobody listens");
+        assert!(!away.is_usage(), "{away}");
+        let chain = format!("{:#}", anyhow::Error::from(away));
+        assert!(!chain.contains("s3cret") && chain.contains("127.0.0.1:1"), "{chain}");
+        let wrong = connect("amqp://user:s3cret@host/yard?no=1").await.expect_err("must be refused");
+        assert!(wrong.is_usage() && !wrong.to_string().contains("s3cret"), "{wrong}");
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod connect;
 pub mod embedded;
+pub mod rabbitmq;
 
 pub use connect::connect;
 
@@ -101,7 +102,7 @@ pub enum QueueError {
 ///
 /// * **Durable:** `publish` returns when the message survives the loss of the process and of power.
 /// * **At least once, in no promised order:** a message may come twice, also while it is in hand.
-/// * **Visibility:** a received message is hidden from others for a while that the backend sets (embedded: 60 s);
+/// * **Visibility:** a received message is hidden from others for a while that the backend sets (60 s);
 ///   `extend` prolongs it, best effort. That it ends early costs a duplicate delivery and nothing else.
 /// * **Cancel safety:** `receive` may be dropped; a message taken by a dropped call comes back when its visibility ends.
 /// * **Retries:** none inside; the caller decides.

@@ -1,16 +1,18 @@
-//! The conformance suite over every queue.
+//! The conformance suite over every queue, and what RabbitMQ alone can do wrong.
+
+mod rabbitmq;
 
 use shared::queue::Queue;
 use shared::queue::embedded::EmbeddedQueue;
 use std::sync::Arc;
 use std::time::Duration;
-use tempfile::TempDir;
 use tests::queue_suite as suite;
+use tests::rabbitmq::Broker;
 
 /// A queue, and what must live as long as it.
 struct Place {
     queue: Arc<dyn Queue>,
-    _folder: TempDir,
+    _lives_as_long: Box<dyn std::any::Any>,
 }
 
 /// Where a test must not meet the end of a visibility, and where it waits for it.
@@ -24,7 +26,20 @@ async fn embedded(visibility: Duration) -> Place {
         .expect("a queue");
     Place {
         queue: Arc::new(queue),
-        _folder: folder,
+        _lives_as_long: Box::new(folder),
+    }
+}
+
+/// The private node of these tests.
+fn broker() -> &'static Broker {
+    Broker::get(env!("CARGO_BIN_EXE_broker"))
+}
+
+async fn rabbit(visibility: Duration) -> Place {
+    let vhost = broker().vhost().await;
+    Place {
+        queue: Arc::new(vhost.queue(visibility).await),
+        _lives_as_long: Box::new(vhost),
     }
 }
 
@@ -82,4 +97,4 @@ macro_rules! conformance {
     )+ };
 }
 
-conformance!(embedded);
+conformance!(embedded, rabbit);

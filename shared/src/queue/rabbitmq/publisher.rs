@@ -1,0 +1,115 @@
+//! Publishing so that nothing is lost silently: confirmed, routable, in bounded time.
+
+use super::delay::Route;
+use super::link::Link;
+use anyhow::{anyhow, bail};
+use lapin::options::BasicPublishOptions;
+use lapin::types::{AMQPValue, FieldTable, LongString};
+use lapin::{BasicProperties, Confirmation};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Deliveries before this publication, when a message was put back by being published again.
+pub(super) const DELIVERIES: &str = "trainyard-deliveries";
+/// Milliseconds that are left of a delay longer than the parking queues'.
+pub(super) const LATER: &str = "trainyard-later-ms";
+/// Why a dead letter is dead.
+pub(super) const REASON: &str = "trainyard-reason";
+
+/// Publications at a time: each has a channel of its own, since a returned message names no publication.
+const AT_A_TIME: usize = 64;
+/// Bytes of a reason.
+const REASON_BYTES: usize = 2000;
+
+/// What travels beside the body.
+#[derive(Debug, Default)]
+pub(super) struct Envelope {
+    pub(super) deliveries: u32,
+    pub(super) later: Duration,
+    pub(super) reason: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct Publisher {
+    pub(super) link: Link,
+    permits: Semaphore,
+}
+
+impl Publisher {
+    pub(super) fn new(link: Link) -> Self {
+        let permits = Semaphore::new(AT_A_TIME);
+        Self { link, permits }
+    }
+
+    /// Returns when the broker has the message in a queue, replicated and on disk as the queue promises.
+    pub(super) async fn publish(&self, route: &Route, body: &[u8], envelope: &Envelope) -> anyhow::Result<()> {
+        let _permit = self.permits.acquire().await?;
+        let channel = self.link.channel().await?;
+        let sent = async {
+            let options = BasicPublishOptions {
+                mandatory: true,
+                immediate: false,
+            };
+            let (exchange, key) = (route.exchange.as_str().into(), route.key.as_str().into());
+            let confirmed = channel
+                .basic_publish(exchange, key, options, body, properties(envelope))
+                .await?
+                .await?;
+            Ok(confirmed)
+        };
+        let sent = self.link.in_time("publish a message", sent).await;
+        let confirmed = match sent {
+            Ok(confirmed) => confirmed,
+            Err(error) if self.link.is_blocked().await => {
+                return Err(error.context("the broker takes no messages: it is short of memory or disk"));
+            }
+            Err(error) => return Err(error),
+        };
+        self.link.give_back(channel);
+        match confirmed {
+            Confirmation::Ack(None) => Ok(()),
+            Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => Err(anyhow!(
+                "the broker has no queue for messages to exchange {} with key {} ({}); `dispatcher setup` makes it",
+                route.exchange,
+                route.key,
+                returned.reply_text,
+            )),
+            Confirmation::Nack(None) => bail!("the broker refused the message"),
+            Confirmation::NotRequested => bail!("the broker confirms nothing"),
+        }
+    }
+}
+
+fn properties(envelope: &Envelope) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    if envelope.deliveries > 0 {
+        headers.insert(DELIVERIES.into(), AMQPValue::LongLongInt(envelope.deliveries.into()));
+    }
+    if !envelope.later.is_zero() {
+        let left = i64::try_from(envelope.later.as_millis()).unwrap_or(i64::MAX);
+        headers.insert(LATER.into(), AMQPValue::LongLongInt(left));
+    }
+    if let Some(reason) = &envelope.reason {
+        let short = &reason.as_bytes()[..reason.floor_char_boundary(REASON_BYTES)];
+        headers.insert(REASON.into(), AMQPValue::LongString(LongString::from(short)));
+    }
+    BasicProperties::default()
+        .with_content_type("application/json".into())
+        // Durable also on classic queues.
+        .with_delivery_mode(2)
+        .with_headers(headers)
+}
+
+/// A whole number of a message's headers.
+pub(super) fn number(properties: &BasicProperties, name: &str) -> Option<i64> {
+    match properties.headers().as_ref()?.inner().get(name)? {
+        AMQPValue::LongLongInt(number) => Some(*number),
+        AMQPValue::LongInt(number) => Some((*number).into()),
+        AMQPValue::LongUInt(number) => Some((*number).into()),
+        AMQPValue::ShortInt(number) => Some((*number).into()),
+        AMQPValue::ShortUInt(number) => Some((*number).into()),
+        AMQPValue::ShortShortInt(number) => Some((*number).into()),
+        AMQPValue::ShortShortUInt(number) => Some((*number).into()),
+        _ => None,
+    }
+}

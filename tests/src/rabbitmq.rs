@@ -1,0 +1,236 @@
+//! Debian's real RabbitMQ for the tests: one private node a test binary, and virtual hosts of which a test has one.
+
+use anyhow::{Context, Result};
+use lapin::options::{QueueDeleteOptions, QueuePurgeOptions};
+use lapin::{Channel, Connection, ConnectionProperties};
+use serde_json::{Value, json};
+use shared::job::Accelerator;
+use shared::queue::rabbitmq::topology::{self, Topology};
+use shared::queue::rabbitmq::{Limits, RabbitQueue, setup};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+/// May do everything.
+pub const ADMIN: &str = "admin";
+/// The password of every user: no test may find it in any text.
+pub const PASSWORD: &str = "s3cret-of-the-tests";
+/// Virtual hosts that are lent to tests.
+const VHOSTS: usize = 6;
+
+/// What the node begins with: users, the virtual hosts, and in `trainyard` what this project's own
+/// `deploy/rabbitmq/definitions.json` holds, with the permissions that its README recommends.
+#[must_use]
+pub fn definitions() -> String {
+    let mut all: Value = serde_json::from_str(&Topology::expected().definitions("trainyard")).expect("JSON");
+    let lent: Vec<String> = (0..VHOSTS).map(|number| format!("test{number}")).chain(["bare".into()]).collect();
+    let user = |name: &str| json!({"name": name, "password": PASSWORD, "tags": ""});
+    all["users"] = [ADMIN, "dispatcher", "worker", "reader"].map(user).into();
+    let vhosts = all["vhosts"].as_array_mut().expect("a list");
+    vhosts.extend(lent.iter().map(|name| json!({"name": name})));
+    let permission = |user: &str, vhost: &str, [configure, write, read]: [&str; 3]| {
+        json!({"user": user, "vhost": vhost, "configure": configure, "write": write, "read": read})
+    };
+    let mut permissions: Vec<Value> = lent.iter().map(|vhost| permission(ADMIN, vhost, [".*"; 3])).collect();
+    permissions.push(permission(ADMIN, "trainyard", [".*"; 3]));
+    for (user, rights) in ROLES {
+        permissions.push(permission(user, "trainyard", rights));
+    }
+    all["permissions"] = permissions.into();
+    all.to_string()
+}
+
+/// Least privilege: user, what it may configure, write, read. deploy/rabbitmq/README.md says the same.
+pub const ROLES: [(&str, [&str; 3]); 3] = [
+    ("dispatcher", ["^$", r"^trainyard(\.delay\.9)?$", "^$"]),
+    (
+        "worker",
+        ["^$", r"^trainyard(\.delay\.9|\.dead)?$", r"^trainyard\.(cpu|gpu|inf1)$"],
+    ),
+    ("reader", ["^$", "^$", "^$"]),
+];
+
+/// A running node. It ends when this process does, however that ends.
+#[derive(Debug)]
+pub struct Broker {
+    port: u16,
+    pipes: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+    free: Mutex<Vec<String>>,
+    gate: Arc<RwLock<()>>,
+}
+
+/// A virtual host of its own, empty, with the queues of this version. Others run beside it.
+#[derive(Debug)]
+pub struct Vhost {
+    broker: &'static Broker,
+    name: String,
+    _others_may: OwnedRwLockReadGuard<()>,
+}
+
+impl Broker {
+    /// The node of this test binary, started by the first test that asks. `broker` is `CARGO_BIN_EXE_broker`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn get(broker: &str) -> &'static Self {
+        static BROKER: OnceLock<Broker> = OnceLock::new();
+        BROKER.get_or_init(|| Self::start_new(broker).expect("a RabbitMQ node"))
+    }
+
+    fn start_new(broker: &str) -> Result<Self> {
+        let mut child = Command::new(Path::new(broker))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Ctrl-C is for the tests; the node goes when they are gone.
+            .process_group(0)
+            .spawn()?;
+        let stdin = child.stdin.take().context("no stdin")?;
+        let mut stdout = BufReader::new(child.stdout.take().context("no stdout")?);
+        let ready = line(&mut stdout)?;
+        let port = ready["port"].as_u64().context("no port")?;
+        Ok(Self {
+            port: u16::try_from(port)?,
+            pipes: Mutex::new((stdin, stdout)),
+            free: Mutex::new((0..VHOSTS).map(|number| format!("test{number}")).collect()),
+            gate: Arc::default(),
+        })
+    }
+
+    /// A URL of this node.
+    #[must_use]
+    pub fn url(&self, user: &str, vhost: &str) -> String {
+        format!("amqp://{user}:{PASSWORD}@127.0.0.1:{}/{vhost}", self.port)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills the node, or starts it again with its data; `rabbitmqctl` for the rest. Only for who has it alone.
+    ///
+    /// # Panics
+    /// If the node does not do it.
+    pub async fn ask(&'static self, request: String) -> Value {
+        let asked = move || {
+            let mut pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
+            writeln!(pipes.0, "{request}").and_then(|()| pipes.0.flush())?;
+            line(&mut pipes.1)
+        };
+        let answer = tokio::task::spawn_blocking(asked).await.expect("no panic");
+        answer.expect("an answer")
+    }
+
+    /// Runs `rabbitmqctl`; what it says.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub async fn ctl(&'static self, arguments: &[&str]) -> String {
+        let answer = self.ask(format!("ctl {}", json!(arguments))).await;
+        assert_eq!(answer["ok"], true, "rabbitmqctl {arguments:?}: {answer}");
+        answer["output"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// A virtual host beside those of other tests.
+    ///
+    /// # Panics
+    /// If the node refuses.
+    pub async fn vhost(&'static self) -> Vhost {
+        let others_may = Arc::clone(&self.gate).read_owned().await;
+        let name = loop {
+            let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            match free {
+                Some(name) => break name,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        let vhost = Vhost {
+            broker: self,
+            name,
+            _others_may: others_may,
+        };
+        vhost.empty().await;
+        setup(&vhost.url()).await.expect("the queues");
+        vhost
+    }
+
+    /// The node without other tests, for those that stop or change it.
+    pub async fn alone(&'static self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.gate).write_owned().await
+    }
+
+    /// A plain AMQP channel, for what the queue itself does not do.
+    ///
+    /// # Panics
+    /// If the node refuses.
+    pub async fn channel(&self, vhost: &str) -> (Connection, Channel) {
+        let connection = Connection::connect(&self.url(ADMIN, vhost), ConnectionProperties::default())
+            .await
+            .expect("a connection");
+        let channel = connection.create_channel().await.expect("a channel");
+        (connection, channel)
+    }
+}
+
+impl Vhost {
+    /// With all permissions.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.broker.url(ADMIN, &self.name)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A queue with this visibility.
+    ///
+    /// # Panics
+    /// If it cannot be opened.
+    pub async fn queue(&self, visibility: Duration) -> RabbitQueue {
+        let limits = Limits {
+            visibility,
+            ..Limits::default()
+        };
+        RabbitQueue::connect(&self.url(), limits).await.expect("a queue")
+    }
+
+    /// Nothing of the test before, not even what is still in a dead connection's hands: work queues go as a whole.
+    async fn empty(&self) {
+        let (_connection, channel) = self.broker.channel(&self.name).await;
+        for accelerator in Accelerator::ALL {
+            let queue = topology::work_queue(accelerator);
+            let options = QueueDeleteOptions::default();
+            channel.queue_delete(queue.as_str().into(), options).await.expect("deletes");
+        }
+        let parked = |bit| Accelerator::ALL.map(|accelerator| topology::delay_queue(accelerator, bit));
+        let dead = Accelerator::ALL.map(topology::dead_queue);
+        for queue in (0..topology::DELAYS).flat_map(parked).chain(dead) {
+            let options = QueuePurgeOptions::default();
+            // The first test in a virtual host finds none.
+            if channel.queue_purge(queue.as_str().into(), options).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Vhost {
+    fn drop(&mut self) {
+        let name = std::mem::take(&mut self.name);
+        self.broker.free.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+    }
+}
+
+fn line(stdout: &mut impl BufRead) -> Result<Value> {
+    let mut line = String::new();
+    stdout.read_line(&mut line)?;
+    serde_json::from_str(&line).with_context(|| format!("the broker said {line:?}; is it installed? scripts/setup.sh judges"))
+}

@@ -1,0 +1,1 @@
+//! What RabbitMQ alone can do wrong.
