@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::commands::{cancel, dead, doctor, logs, models, publish, run, status, wait};
+use crate::commands::{cancel, dead, doctor, logs, models, publish, run, setup, status, wait};
 use clap::{Parser, Subcommand, ValueEnum};
 use shared::exit::ExitCode;
 use std::path::PathBuf;
@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Models(models::Args),
     /// Check this machine's set-up.
     Doctor(doctor::Args),
+    /// Declare what the RabbitMQ of TRAINYARD_QUEUE_URL needs, once; repeating it changes nothing.
+    Setup(setup::Args),
     /// The long-lived part: expires dead leases, announces lost jobs, sweeps, serves /metrics.
     Run(run::Args),
 }

@@ -27,14 +27,15 @@ const VHOSTS: usize = 6;
 #[must_use]
 pub fn definitions() -> String {
     let mut all: Value = serde_json::from_str(&Topology::expected().definitions("trainyard")).expect("JSON");
-    let lent: Vec<String> = (0..VHOSTS).map(|number| format!("test{number}")).chain(["bare".into()]).collect();
+    let lent: Vec<String> = (0..VHOSTS)
+        .map(|number| format!("test{number}"))
+        .chain(["bare", "other", "alone"].map(Into::into))
+        .collect();
     let user = |name: &str| json!({"name": name, "password": PASSWORD, "tags": ""});
     all["users"] = [ADMIN, "dispatcher", "worker", "reader"].map(user).into();
     let vhosts = all["vhosts"].as_array_mut().expect("a list");
     vhosts.extend(lent.iter().map(|name| json!({"name": name})));
-    let permission = |user: &str, vhost: &str, [configure, write, read]: [&str; 3]| {
-        json!({"user": user, "vhost": vhost, "configure": configure, "write": write, "read": read})
-    };
+    let permission = |user: &str, vhost: &str, [configure, write, read]: [&str; 3]| json!({"user": user, "vhost": vhost, "configure": configure, "write": write, "read": read});
     let mut permissions: Vec<Value> = lent.iter().map(|vhost| permission(ADMIN, vhost, [".*"; 3])).collect();
     permissions.push(permission(ADMIN, "trainyard", [".*"; 3]));
     for (user, rights) in ROLES {
@@ -69,6 +70,24 @@ pub struct Vhost {
     broker: &'static Broker,
     name: String,
     _others_may: OwnedRwLockReadGuard<()>,
+}
+
+/// The node without other tests. One that fails leaves it running, and as it was.
+#[derive(Debug)]
+pub struct Alone {
+    broker: &'static Broker,
+    _nobody_else: OwnedRwLockWriteGuard<()>,
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Started anew, it has the settings of its file again.
+            for request in ["stop", "start"] {
+                let _ = self.broker.ask_now(request);
+            }
+        }
+    }
 }
 
 impl Broker {
@@ -117,13 +136,14 @@ impl Broker {
     /// # Panics
     /// If the node does not do it.
     pub async fn ask(&'static self, request: String) -> Value {
-        let asked = move || {
-            let mut pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
-            writeln!(pipes.0, "{request}").and_then(|()| pipes.0.flush())?;
-            line(&mut pipes.1)
-        };
-        let answer = tokio::task::spawn_blocking(asked).await.expect("no panic");
-        answer.expect("an answer")
+        let asked = tokio::task::spawn_blocking(move || self.ask_now(&request));
+        asked.await.expect("no panic").expect("an answer")
+    }
+
+    fn ask_now(&self, request: &str) -> Result<Value> {
+        let mut pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(pipes.0, "{request}").and_then(|()| pipes.0.flush())?;
+        line(&mut pipes.1)
     }
 
     /// Runs `rabbitmqctl`; what it says.
@@ -160,8 +180,11 @@ impl Broker {
     }
 
     /// The node without other tests, for those that stop or change it.
-    pub async fn alone(&'static self) -> OwnedRwLockWriteGuard<()> {
-        Arc::clone(&self.gate).write_owned().await
+    pub async fn alone(&'static self) -> Alone {
+        Alone {
+            broker: self,
+            _nobody_else: Arc::clone(&self.gate).write_owned().await,
+        }
     }
 
     /// A plain AMQP channel, for what the queue itself does not do.
@@ -208,7 +231,10 @@ impl Vhost {
         for accelerator in Accelerator::ALL {
             let queue = topology::work_queue(accelerator);
             let options = QueueDeleteOptions::default();
-            channel.queue_delete(queue.as_str().into(), options).await.expect("deletes");
+            channel
+                .queue_delete(queue.as_str().into(), options)
+                .await
+                .expect("deletes");
         }
         let parked = |bit| Accelerator::ALL.map(|accelerator| topology::delay_queue(accelerator, bit));
         let dead = Accelerator::ALL.map(topology::dead_queue);
@@ -225,12 +251,17 @@ impl Vhost {
 impl Drop for Vhost {
     fn drop(&mut self) {
         let name = std::mem::take(&mut self.name);
-        self.broker.free.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+        self.broker
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(name);
     }
 }
 
 fn line(stdout: &mut impl BufRead) -> Result<Value> {
     let mut line = String::new();
     stdout.read_line(&mut line)?;
-    serde_json::from_str(&line).with_context(|| format!("the broker said {line:?}; is it installed? scripts/setup.sh judges"))
+    serde_json::from_str(&line)
+        .with_context(|| format!("the broker said {line:?}; is it installed? scripts/setup.sh judges"))
 }

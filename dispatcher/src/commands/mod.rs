@@ -7,6 +7,7 @@ pub(crate) mod logs;
 pub(crate) mod models;
 pub(crate) mod publish;
 pub(crate) mod run;
+pub(crate) mod setup;
 pub(crate) mod status;
 pub(crate) mod wait;
 
@@ -30,6 +31,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Dead(command) => dead::execute(&site, command).await,
         Command::Models(args) => models::execute(&site, args).await,
         Command::Doctor(args) => doctor::execute(&site, args).await,
+        Command::Setup(args) => setup::execute(&site, args).await,
         Command::Run(args) => run::execute(&site, args).await,
     }
 }

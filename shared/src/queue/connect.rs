@@ -67,11 +67,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_broker_that_is_away_is_unreachable_and_a_bad_url_is_usage() {
-        let away = connect("amqp://user:s3cret@127.0.0.1:1/yard").await.expect_err("nobody listens");
+        let away = connect("amqp://user:s3cret@127.0.0.1:1/yard")
+            .await
+            .expect_err("nobody listens");
         assert!(!away.is_usage(), "{away}");
         let chain = format!("{:#}", anyhow::Error::from(away));
         assert!(!chain.contains("s3cret") && chain.contains("127.0.0.1:1"), "{chain}");
-        let wrong = connect("amqp://user:s3cret@host/yard?no=1").await.expect_err("must be refused");
+        let wrong = connect("amqp://user:s3cret@host/yard?no=1")
+            .await
+            .expect_err("must be refused");
         assert!(wrong.is_usage() && !wrong.to_string().contains("s3cret"), "{wrong}");
     }
 

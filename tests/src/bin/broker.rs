@@ -149,7 +149,10 @@ impl Node {
 
     /// Starts the node and returns when it speaks AMQP.
     fn start(&mut self) -> Result<()> {
-        let log = File::options().create(true).append(true).open(self.folder.join("server.log"))?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("server.log"))?;
         // A group of its own: the script waits for a child, which would survive it.
         let server = self
             .command("rabbitmq-server")
@@ -173,7 +176,9 @@ impl Node {
     fn stop(&mut self) {
         let Some(mut server) = self.server.take() else { return };
         // It may have ended; then there is nothing to do.
-        let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", server.id())]).status();
+        let _ = Command::new("kill")
+            .args(["-KILL", "--", &format!("-{}", server.id())])
+            .status();
         let _ = server.wait();
     }
 
@@ -196,7 +201,9 @@ impl Node {
 
 /// Whether a broker answers the greeting of AMQP 0-9-1.
 fn speaks(port: u16) -> bool {
-    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
+        return false;
+    };
     let mut first = [0];
     let answered = stream
         .set_read_timeout(Some(PATIENCE))

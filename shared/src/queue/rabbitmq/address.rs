@@ -127,7 +127,10 @@ mod tests {
     #[test]
     fn urls_are_read_and_show_no_secret() {
         let address = Address::read("amqp://user:s3%2Fcret@[::1]:5673/yard?heartbeat=5").expect("an address");
-        assert_eq!((address.uri.authority.host.as_str(), address.uri.authority.port), ("::1", 5673));
+        assert_eq!(
+            (address.uri.authority.host.as_str(), address.uri.authority.port),
+            ("::1", 5673)
+        );
         assert_eq!(address.uri.vhost, "yard");
         assert_eq!(address.uri.query.heartbeat, Some(5));
         assert_eq!(address.uri.authority.userinfo.password, "s3/cret");
@@ -142,7 +145,10 @@ mod tests {
         for (url, said) in [
             ("amqp://user:s3cret@host:port/x", "percent-encoded"),
             ("amqp://user:s3cret@host/x?hartbeat=5", "unknown parameter \"hartbeat\""),
-            ("amqps://user:s3cret@host/x?cacertfile=/no/such", "failed to read cacertfile /no/such"),
+            (
+                "amqps://user:s3cret@host/x?cacertfile=/no/such",
+                "failed to read cacertfile /no/such",
+            ),
             ("amqps://user:s3cret@host/x?certfile=/dev/null", "needs both"),
             ("amqp://user:s3cret@host/x?certfile=/dev/null", "amqps://"),
             ("amqps://user:s3cret@host/x?cacertfile=%2Fdev%2Fnull", "no certificate"),

@@ -104,7 +104,9 @@ impl Hands {
     /// How many of an accelerator's are in hand here.
     pub(super) fn count(&self, accelerator: Accelerator) -> u64 {
         let all = self.held();
-        let ours = all.values().filter(|held| held.hand.accelerator == accelerator && is_ours(&held.hand));
+        let ours = all
+            .values()
+            .filter(|held| held.hand.accelerator == accelerator && is_ours(&held.hand));
         ours.count() as u64
     }
 

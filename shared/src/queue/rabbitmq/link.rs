@@ -81,7 +81,10 @@ impl Link {
 
     async fn open(&self) -> anyhow::Result<Channel> {
         let mut current = self.current.lock().await;
-        if !current.as_ref().is_some_and(|connection| connection.status().connected()) {
+        if !current
+            .as_ref()
+            .is_some_and(|connection| connection.status().connected())
+        {
             *current = None;
             let properties = ConnectionProperties::default().with_connection_name(self.name().into());
             let runtime = lapin::runtime::default_runtime()?;

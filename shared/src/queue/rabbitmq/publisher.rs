@@ -44,28 +44,12 @@ impl Publisher {
     /// Returns when the broker has the message in a queue, replicated and on disk as the queue promises.
     pub(super) async fn publish(&self, route: &Route, body: &[u8], envelope: &Envelope) -> anyhow::Result<()> {
         let _permit = self.permits.acquire().await?;
-        let channel = self.link.channel().await?;
-        let sent = async {
-            let options = BasicPublishOptions {
-                mandatory: true,
-                immediate: false,
-            };
-            let (exchange, key) = (route.exchange.as_str().into(), route.key.as_str().into());
-            let confirmed = channel
-                .basic_publish(exchange, key, options, body, properties(envelope))
-                .await?
-                .await?;
-            Ok(confirmed)
-        };
-        let sent = self.link.in_time("publish a message", sent).await;
-        let confirmed = match sent {
-            Ok(confirmed) => confirmed,
+        let confirmed = match self.confirmed(route, body, envelope).await {
             Err(error) if self.link.is_blocked().await => {
                 return Err(error.context("the broker takes no messages: it is short of memory or disk"));
             }
-            Err(error) => return Err(error),
+            confirmed => confirmed?,
         };
-        self.link.give_back(channel);
         match confirmed {
             Confirmation::Ack(None) => Ok(()),
             Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => Err(anyhow!(
@@ -77,6 +61,25 @@ impl Publisher {
             Confirmation::Nack(None) => bail!("the broker refused the message"),
             Confirmation::NotRequested => bail!("the broker confirms nothing"),
         }
+    }
+
+    async fn confirmed(&self, route: &Route, body: &[u8], envelope: &Envelope) -> anyhow::Result<Confirmation> {
+        let channel = self.link.channel().await?;
+        let sent = async {
+            let options = BasicPublishOptions {
+                mandatory: true,
+                immediate: false,
+            };
+            let (exchange, key) = (route.exchange.as_str().into(), route.key.as_str().into());
+            let confirm = channel
+                .basic_publish(exchange, key, options, body, properties(envelope))
+                .await?;
+            Ok(confirm.await?)
+        };
+        // A channel on which a confirm is missing is not used again.
+        let confirmed = self.link.in_time("publish a message", sent).await?;
+        self.link.give_back(channel);
+        Ok(confirmed)
     }
 }
 

@@ -135,18 +135,23 @@ async fn next(inner: &Inner, accelerator: Accelerator, wait: Duration, answer: &
             _ if !is_fresh => {}
             Some(Err(error)) => return Err(anyhow!(error).context("failed to wait for a message")),
             // The stream ends without an error when the queue is deleted or moves to another node.
-            None => return Err(anyhow!("the broker ended the consumer of {}", topology::work_queue(accelerator))),
+            None => {
+                return Err(anyhow!(
+                    "the broker ended the consumer of {}",
+                    topology::work_queue(accelerator)
+                ));
+            }
         }
     }
 }
 
-async fn get(
-    inner: &Inner,
-    channel: &Channel,
-    accelerator: Accelerator,
-) -> anyhow::Result<Option<message::Delivery>> {
+async fn get(inner: &Inner, channel: &Channel, accelerator: Accelerator) -> anyhow::Result<Option<message::Delivery>> {
     let queue = topology::work_queue(accelerator);
-    let asked = async { Ok(channel.basic_get(queue.as_str().into(), BasicGetOptions::default()).await?) };
+    let asked = async {
+        Ok(channel
+            .basic_get(queue.as_str().into(), BasicGetOptions::default())
+            .await?)
+    };
     let got = inner.take.in_time("ask for a message", asked).await?;
     Ok(got.map(|message| message.delivery))
 }
@@ -155,7 +160,10 @@ async fn consume(inner: &Inner, accelerator: Accelerator, channel: Channel) -> a
     let queue = topology::work_queue(accelerator);
     let options = BasicConsumeOptions::default();
     let asked = channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default());
-    let consumer = inner.take.in_time("begin to wait for messages", async { Ok(asked.await?) }).await?;
+    let consumer = inner
+        .take
+        .in_time("begin to wait for messages", async { Ok(asked.await?) })
+        .await?;
     Ok(Standing {
         id: 0,
         accelerator,
@@ -182,7 +190,9 @@ async fn in_hand(
 ) -> anyhow::Result<Option<Hand>> {
     let header = |name| number(&delivery.properties, name).and_then(|found| u32::try_from(found).ok());
     // Quorum queues count, others only say that it is not the first time.
-    let here = header("x-delivery-count").unwrap_or_default().max(delivery.redelivered.into());
+    let here = header("x-delivery-count")
+        .unwrap_or_default()
+        .max(delivery.redelivered.into());
     let before = header(DELIVERIES).unwrap_or_default().saturating_add(here);
     let later = number(&delivery.properties, LATER).and_then(|left| u64::try_from(left).ok());
     let hand = Hand {

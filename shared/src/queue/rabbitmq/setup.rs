@@ -65,7 +65,9 @@ impl Part<'_> {
                 };
                 let kind = ExchangeKind::Custom(exchange.kind.to_owned());
                 let name = exchange.name.as_str().into();
-                channel.exchange_declare(name, kind, options, FieldTable::default()).await
+                channel
+                    .exchange_declare(name, kind, options, FieldTable::default())
+                    .await
             }
             Self::Queue(queue) => {
                 let options = QueueDeclareOptions {
@@ -115,7 +117,8 @@ async fn declare(link: &Link) -> anyhow::Result<Vec<Made>> {
     let channel = link.channel().await?;
     for binding in &topology.bindings {
         let what = format!("bind {} to {}", binding.destination, binding.source);
-        link.in_time(&what, async { Ok(bind(&channel, binding).await?) }).await?;
+        link.in_time(&what, async { Ok(bind(&channel, binding).await?) })
+            .await?;
     }
     Ok(made)
 }
@@ -154,10 +157,14 @@ async fn bind(channel: &Channel, binding: &Binding) -> Result<(), lapin::Error> 
     let key = binding.routing_key.as_str().into();
     if binding.to_queue {
         let options = QueueBindOptions::default();
-        channel.queue_bind(destination, source, key, options, FieldTable::default()).await
+        channel
+            .queue_bind(destination, source, key, options, FieldTable::default())
+            .await
     } else {
         let options = ExchangeBindOptions::default();
-        channel.exchange_bind(destination, source, key, options, FieldTable::default()).await
+        channel
+            .exchange_bind(destination, source, key, options, FieldTable::default())
+            .await
     }
 }
 

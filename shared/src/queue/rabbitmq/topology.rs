@@ -138,14 +138,29 @@ impl Topology {
         let mut arguments = dead_letters_to(DEAD_EXCHANGE.to_owned());
         arguments.push(("x-dead-letter-routing-key", json!(name)));
         arguments.push(("x-delivery-limit", json!(DELIVERY_LIMIT)));
-        self.queue(work_queue(accelerator), arguments, EXCHANGE.to_owned(), format!("#.{name}"));
+        self.queue(
+            work_queue(accelerator),
+            arguments,
+            EXCHANGE.to_owned(),
+            format!("#.{name}"),
+        );
         let arguments = vec![("x-queue-type", json!("quorum")), ("x-max-length", json!(DEAD_KEPT))];
-        self.queue(dead_queue(accelerator), arguments, DEAD_EXCHANGE.to_owned(), name.clone());
+        self.queue(
+            dead_queue(accelerator),
+            arguments,
+            DEAD_EXCHANGE.to_owned(),
+            name.clone(),
+        );
         for bit in 0..DELAYS {
             let mut arguments = dead_letters_to(below(bit));
             arguments.push(("x-message-ttl", json!(1000_i64 << bit)));
             let routing_key = pattern(bit, '1', &format!("#.{name}"));
-            self.queue(delay_queue(accelerator, bit), arguments, delay_exchange(bit), routing_key);
+            self.queue(
+                delay_queue(accelerator, bit),
+                arguments,
+                delay_exchange(bit),
+                routing_key,
+            );
         }
     }
 

@@ -1,0 +1,153 @@
+//! Who may do what, what must be there, and what is said when it is not.
+
+use super::{take, text};
+use crate::{LONG, broker};
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+use shared::job::Accelerator;
+use shared::queue::rabbitmq::{Found, Limits, RabbitQueue, setup};
+use shared::queue::{Depth, Queue, Settlement};
+use std::time::Duration;
+use tests::queue_suite::{expect, message};
+use tests::rabbitmq::{ADMIN, PASSWORD};
+
+const CPU: Accelerator = Accelerator::Cpu;
+const NOW: Duration = Duration::ZERO;
+
+async fn refused(url: &str) -> String {
+    text(
+        RabbitQueue::connect(url, Limits::default())
+            .await
+            .expect_err("must be refused"),
+    )
+}
+
+#[tokio::test]
+async fn who_is_refused_is_told_why_without_the_password() {
+    let broker = broker();
+    let wrong = broker.url(ADMIN, "bare").replace(PASSWORD, "s3cret-guess");
+    let error = refused(&wrong).await;
+    assert!(
+        error.contains("ACCESS_REFUSED") || error.contains("ACCESS-REFUSED"),
+        "{error}"
+    );
+    assert!(!error.contains("s3cret"), "{error}");
+    let error = refused(&broker.url(ADMIN, "nowhere")).await;
+    assert!(error.contains("nowhere"), "{error}");
+    let error = refused(&broker.url("worker", "bare")).await;
+    assert!(error.contains("bare"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named_and_never_made_by_the_way() {
+    let error = refused(&broker().url(ADMIN, "bare")).await;
+    assert!(
+        error.contains("no exchange trainyard") && error.contains("dispatcher setup"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_queue_with_other_arguments_is_named_and_left_alone() {
+    let broker = broker();
+    let url = broker.url(ADMIN, "other");
+    let (_connection, channel) = broker.channel("other").await;
+    let durable = QueueDeclareOptions {
+        durable: true,
+        ..QueueDeclareOptions::default()
+    };
+    let declare = || channel.queue_declare("trainyard.gpu".into(), durable, FieldTable::default());
+    declare().await.expect("a classic queue");
+    for _ in 0..2 {
+        let error = text(setup(&url).await.expect_err("must be refused"));
+        for word in [
+            "queue trainyard.gpu",
+            "x-dead-letter-exchange",
+            "current is none",
+            "left as it is",
+        ] {
+            assert!(error.contains(word), "{word}: {error}");
+        }
+    }
+    declare().await.expect("it is what it was");
+}
+
+#[tokio::test]
+async fn setting_up_again_changes_nothing() {
+    let vhost = broker().vhost().await;
+    let queue = vhost.queue(LONG).await;
+    queue.publish(&message(1), NOW).await.expect("publishes");
+    let made = setup(&vhost.url()).await.expect("sets up");
+    assert!(made.iter().all(|made| made.found == Found::ThereAlready), "{made:?}");
+    assert_eq!(take(&queue).await, 1);
+}
+
+/// The node imported the definitions with the permissions that deploy/rabbitmq/README.md recommends.
+#[tokio::test]
+async fn least_privilege_is_enough_and_no_more() {
+    let broker = broker();
+    let open = async |user: &str| {
+        let url = broker.url(user, "trainyard");
+        RabbitQueue::connect(&url, Limits::default()).await.expect("a queue")
+    };
+    let made = setup(&broker.url(ADMIN, "trainyard")).await.expect("as imported");
+    assert!(made.iter().all(|made| made.found == Found::ThereAlready), "{made:?}");
+
+    let (dispatcher, worker, reader) = (open("dispatcher").await, open("worker").await, open("reader").await);
+    for delay in [NOW, Duration::from_secs(1)] {
+        dispatcher
+            .publish(&message(1), delay)
+            .await
+            .expect("a dispatcher publishes");
+    }
+    let error = text(
+        dispatcher
+            .receive(CPU, NOW)
+            .await
+            .expect_err("a dispatcher takes nothing"),
+    );
+    assert!(error.contains("ACCESS_REFUSED"), "{error}");
+    let settlements = [
+        Settlement::Release,
+        Settlement::Retry {
+            after: Duration::from_secs(1),
+        },
+        Settlement::Dead { reason: "test".into() },
+        Settlement::Done,
+    ];
+    for settlement in settlements {
+        let receipt = expect(&worker).await.receipt;
+        worker.settle(receipt, settlement).await.expect("a worker settles");
+    }
+    assert_eq!(
+        reader.depth(CPU).await.expect("a reader counts"),
+        Depth {
+            dead: 1,
+            ..Depth::default()
+        }
+    );
+    text(
+        reader
+            .publish(&message(2), NOW)
+            .await
+            .expect_err("a reader publishes nothing"),
+    );
+    for user in ["dispatcher", "worker", "reader"] {
+        let error = text(
+            setup(&broker.url(user, "bare"))
+                .await
+                .expect_err("no right in this virtual host"),
+        );
+        assert!(error.contains("bare"), "{error}");
+    }
+    worker_cannot_configure().await;
+}
+
+async fn worker_cannot_configure() {
+    let url = broker().url("worker", "trainyard");
+    let error = text(setup(&url).await.expect_err("a worker configures nothing"));
+    assert!(
+        error.contains("ACCESS_REFUSED") && error.contains("trainyard"),
+        "{error}"
+    );
+}
