@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that a build needs and a fresh Debian machine with Rust and Python lacks. Repeating it costs a second.
 #   scripts/setup.sh           system packages, libtorch, the base model
-#   scripts/setup.sh judges    also the Python tools that the tests compare with
+#   scripts/setup.sh judges    also what the tests compare with and talk to: Python tools, RabbitMQ
 . "$(dirname "$0")/lib.sh"
 
 # The one libtorch that tch 0.24 works with; two small CUDA wheels because libtorch_cpu.so links to them.
@@ -22,10 +22,23 @@ system_packages() {
   ldconfig -p | grep -q 'libgomp\.so\.1' || missing+=(libgomp1)
   "$python" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
   "$python" -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
+  [ "${1:-}" != judges ] || [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
   if [ ${#missing[@]} = 0 ]; then have "system packages"; return; fi
   command -v apt-get >/dev/null || die "missing: ${missing[*]}. This is no Debian: install them yourself, then repeat."
   step "apt-get update" as_root apt-get update -q
-  step "installing ${missing[*]}" as_root apt-get install -qy --no-install-recommends "${missing[@]}"
+  step "installing ${missing[*]}" install "${missing[@]}"
+}
+
+# The tests start private nodes of a server; the system's own is not started by its installation.
+install() {
+  # shellcheck disable=SC2016
+  as_root sh -c '
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+      trap "rm -f $policy" EXIT
+      printf "#!/bin/sh\nexit 101\n" >"$policy" && chmod 755 "$policy"
+    fi
+    apt-get install -qy --no-install-recommends "$@"' sh "$@"
 }
 
 has_nvidia_gpu() { [ -e /dev/nvidia0 ] || command -v nvidia-smi >/dev/null; }
@@ -91,7 +104,7 @@ PY
   "$folder/bin/python" -c 'import torch; torch.ones(2).sum()'
 }
 
-system_packages
+system_packages "$@"
 libtorch
 [ "${1:-}" != judges ] || judges
 base_model

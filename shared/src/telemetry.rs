@@ -51,7 +51,9 @@ pub fn start(default_filter: &str) -> Result<(), TelemetryError> {
     let directives = Some(setting("RUST_LOG")).filter(|text| !text.is_empty());
     // hf-hub reports as an error what `hub` retries and then reports itself.
     let default = format!("{default_filter},hf_hub=off");
-    let filter = EnvFilter::try_new(directives.as_deref().unwrap_or(&default)).map_err(TelemetryError::Filter)?;
+    let directives = directives.as_deref().unwrap_or(&default);
+    // lapin writes frames at its finest level, and the broker's password is in one of them.
+    let filter = EnvFilter::try_new(format!("{directives},lapin=off")).map_err(TelemetryError::Filter)?;
     let color = colored(std::io::stderr().is_terminal(), std::env::var_os("NO_COLOR").is_some());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

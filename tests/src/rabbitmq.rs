@@ -29,7 +29,7 @@ pub fn definitions() -> String {
     let mut all: Value = serde_json::from_str(&Topology::expected().definitions("trainyard")).expect("JSON");
     let lent: Vec<String> = (0..VHOSTS)
         .map(|number| format!("test{number}"))
-        .chain(["bare", "other", "alone"].map(Into::into))
+        .chain(["bare", "fresh", "other", "alone"].map(Into::into))
         .collect();
     let user = |name: &str| json!({"name": name, "password": PASSWORD, "tags": ""});
     all["users"] = [ADMIN, "dispatcher", "worker", "reader"].map(user).into();

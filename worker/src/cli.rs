@@ -43,7 +43,7 @@ pub struct Run {
 
 const SETTINGS: &str = "\
 Settings (environment, then config/fleet.env):
-  TRAINYARD_QUEUE_URL     embedded:PATH                     [default: embedded:.trainyard/queue.db]
+  TRAINYARD_QUEUE_URL     embedded:PATH, amqp(s)://…        [default: embedded:.trainyard/queue.db]
   TRAINYARD_STORE_URL     file:PATH                         [default: file:.trainyard/store]
   TRAINYARD_METRICS_ADDR  /metrics, /livez, /readyz         [default: 127.0.0.1:9464]
   TRAINYARD_LEASE         how long a worker may be silent   [default: 30s]

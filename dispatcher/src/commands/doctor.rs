@@ -7,6 +7,7 @@ use serde::Serialize;
 use shared::exit::ExitCode;
 use shared::settings::{Fleet, Variables};
 
+mod broker;
 mod checks;
 
 /// Check this machine's set-up.
@@ -73,6 +74,7 @@ async fn all(site: &Site, fleet: &Fleet) -> Vec<Check> {
         Ok(yard) => {
             found.push(checks::store(&yard).await);
             found.push(checks::queue(&yard).await);
+            found.extend(broker::checks(&yard).await);
             found.push(checks::workers(&yard).await);
         }
         Err(failure) => found.push(Check {

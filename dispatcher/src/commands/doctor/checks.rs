@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Less free space than this is worth a warning: a small model with its checkpoints needs about as much.
 const ROOM: u64 = 5 << 30;
 
-fn check(what: &'static str, result: anyhow::Result<String>) -> Check {
+pub(super) fn check(what: &'static str, result: anyhow::Result<String>) -> Check {
     let (verdict, found) = match result {
         Ok(found) => (Verdict::Ok, found),
         Err(error) => (Verdict::Failed, format!("{error:#}")),
@@ -27,7 +27,7 @@ fn check(what: &'static str, result: anyhow::Result<String>) -> Check {
     Check { what, verdict, found }
 }
 
-fn warning(what: &'static str, found: impl Into<String>) -> Check {
+pub(super) fn warning(what: &'static str, found: impl Into<String>) -> Check {
     Check {
         what,
         verdict: Verdict::Warning,

@@ -21,13 +21,15 @@
 mod address;
 mod delay;
 mod hands;
+mod inspect;
 mod link;
 mod publisher;
 mod receive;
 mod setup;
 pub mod topology;
 
-pub use setup::{Found, Made, setup};
+pub use inspect::{Inspection, inspect};
+pub use setup::{Compared, Found, Made, setup};
 
 use super::{Delivery, Depth, Message, Queue, QueueError, Receipt, Settlement};
 use crate::connect::ConnectError;

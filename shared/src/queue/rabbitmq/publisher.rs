@@ -2,6 +2,7 @@
 
 use super::delay::Route;
 use super::link::Link;
+use super::topology::EXCHANGE;
 use anyhow::{anyhow, bail};
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, LongString};
@@ -60,6 +61,19 @@ impl Publisher {
             )),
             Confirmation::Nack(None) => bail!("the broker refused the message"),
             Confirmation::NotRequested => bail!("the broker confirms nothing"),
+        }
+    }
+
+    /// A message that no queue takes comes back: the way that an unroutable publish is noticed, tried.
+    pub(super) async fn unroutable_comes_back(&self) -> anyhow::Result<()> {
+        let route = Route {
+            exchange: EXCHANGE.to_owned(),
+            key: "nobody".to_owned(),
+            rest: Duration::ZERO,
+        };
+        match self.confirmed(&route, b"", &Envelope::default()).await? {
+            Confirmation::Ack(Some(_)) | Confirmation::Nack(_) => Ok(()),
+            _ => bail!("the broker confirmed a message that no queue has"),
         }
     }
 

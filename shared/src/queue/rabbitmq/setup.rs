@@ -11,6 +11,7 @@ use lapin::{Channel, ErrorKind, ExchangeKind};
 use serde_json::Value;
 
 /// AMQP's reply codes.
+const REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
 const OTHER_ARGUMENTS: u16 = 406;
 
@@ -30,6 +31,17 @@ pub struct Made {
     pub what: String,
     /// Whether it was there.
     pub found: Found,
+}
+
+/// What is there against what this version declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compared {
+    /// All the same.
+    Same,
+    /// AMQP compares only for who may configure.
+    NotAllowed,
+    /// The first that differs, for people.
+    Different(String),
 }
 
 /// One exchange or queue.
@@ -133,6 +145,26 @@ pub(super) async fn check(link: &Link) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Compares arguments. Declaring what is there with the same arguments does nothing.
+pub(super) async fn compare(link: &Link) -> anyhow::Result<Compared> {
+    for part in Part::all(&Topology::expected()) {
+        if !is_there(link, part).await? {
+            return Ok(Compared::Different(format!("there is no {part}")));
+        }
+        let channel = link.channel().await?;
+        let declared = link.in_time("compare arguments", async { Ok(part.declare(&channel, false).await) });
+        match declared.await? {
+            Ok(()) => link.give_back(channel),
+            Err(error) if reply_code(&error) == Some(REFUSED) => return Ok(Compared::NotAllowed),
+            Err(error) if reply_code(&error) == Some(OTHER_ARGUMENTS) => {
+                return Ok(Compared::Different(format!("{:#}", differs(part, &error))));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Compared::Same)
 }
 
 async fn is_there(link: &Link, part: Part<'_>) -> anyhow::Result<bool> {

@@ -10,6 +10,7 @@ use shared::queue::{Depth, Queue, Settlement};
 use std::time::Duration;
 use tests::queue_suite::{expect, message};
 use tests::rabbitmq::{ADMIN, PASSWORD};
+use tests::sandbox::Sandbox;
 
 const CPU: Accelerator = Accelerator::Cpu;
 const NOW: Duration = Duration::ZERO;
@@ -150,4 +151,51 @@ async fn worker_cannot_configure() {
         error.contains("ACCESS_REFUSED") && error.contains("trainyard"),
         "{error}"
     );
+}
+
+/// What a person does, with everything that the client could log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_dispatcher_sets_a_broker_up_once_and_looks_at_it() {
+    let mut machine = Sandbox::new();
+    let url = broker().url(ADMIN, "fresh");
+    machine.variables.push(("TRAINYARD_QUEUE_URL".into(), url));
+    machine.variables.push(("RUST_LOG".into(), "trace,lapin=trace".into()));
+    let run = |arguments: &[&str], code| {
+        let done = machine.run("dispatcher", arguments);
+        assert_eq!(done.code(), code, "{arguments:?}: {}", done.output());
+        assert!(!done.output().contains(PASSWORD), "{}", done.output());
+        done
+    };
+    let early = run(&["publish", "--project", "sentiment", "--tag", "t1"], 69);
+    assert!(early.stderr.contains("dispatcher setup"), "{}", early.stderr);
+    let first = run(&["setup"], 0);
+    assert!(
+        first.stdout.contains("made queue trainyard.cpu.delay.9"),
+        "{}",
+        first.stdout
+    );
+    let second = run(&["setup"], 0);
+    assert!(second.stdout.contains("0 made, 48 there already"), "{}", second.stdout);
+    let looked = run(&["doctor", "--output", "json"], 0);
+    let looked: serde_json::Value = serde_json::from_str(&looked.stdout).expect("JSON");
+    let found = |what: &str| {
+        let checks = looked["checks"].as_array().expect("a list");
+        let check = checks.iter().find(|check| check["what"] == what).expect(what);
+        format!("{} {}", check["verdict"], check["found"])
+    };
+    for (what, says) in [
+        ("broker", "x-consumer-timeout"),
+        ("broker queues", "all there, with the arguments"),
+        ("broker publishing", "comes back"),
+    ] {
+        assert!(
+            found(what).starts_with("\"ok\"") && found(what).contains(says),
+            "{looked:#}"
+        );
+    }
+    // Who imports the file gets what `setup` makes: the node's own virtual host `trainyard` was made so.
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/rabbitmq/definitions.json");
+    let file = std::fs::read_to_string(file).expect("the file");
+    assert_eq!(run(&["setup", "--print-definitions"], 0).stdout, file, "write it anew");
+    run(&["setup", "--vhost", "other"], 64);
 }
