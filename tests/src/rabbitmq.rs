@@ -59,6 +59,8 @@ pub const ROLES: [(&str, [&str; 3]); 3] = [
 #[derive(Debug)]
 pub struct Broker {
     port: u16,
+    tls_port: u16,
+    certificates: String,
     pipes: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
     free: Mutex<Vec<String>>,
     gate: Arc<RwLock<()>>,
@@ -110,9 +112,11 @@ impl Broker {
         let stdin = child.stdin.take().context("no stdin")?;
         let mut stdout = BufReader::new(child.stdout.take().context("no stdout")?);
         let ready = line(&mut stdout)?;
-        let port = ready["port"].as_u64().context("no port")?;
+        let port = |name: &str| anyhow::Ok(u16::try_from(ready[name].as_u64().context("no port")?)?);
         Ok(Self {
-            port: u16::try_from(port)?,
+            port: port("port")?,
+            tls_port: port("tls_port")?,
+            certificates: ready["certificates"].as_str().context("no certificates")?.to_owned(),
             pipes: Mutex::new((stdin, stdout)),
             free: Mutex::new((0..VHOSTS).map(|number| format!("test{number}")).collect()),
             gate: Arc::default(),
@@ -125,10 +129,16 @@ impl Broker {
         format!("amqp://{user}:{PASSWORD}@127.0.0.1:{}/{vhost}", self.port)
     }
 
-    /// Where it listens.
+    /// A URL over TLS, without certificates; the node wants one of its own authority from every client.
     #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
+    pub fn tls_url(&self, user: &str, vhost: &str) -> String {
+        format!("amqps://{user}:{PASSWORD}@localhost:{}/{vhost}", self.tls_port)
+    }
+
+    /// `authority.pem`, `client.pem` or `client.key`.
+    #[must_use]
+    pub fn certificate(&self, name: &str) -> String {
+        format!("{}/{name}", self.certificates)
     }
 
     /// Kills the node, or starts it again with its data; `rabbitmqctl` for the rest. Only for who has it alone.

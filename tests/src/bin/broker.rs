@@ -1,7 +1,7 @@
 //! A private RabbitMQ node, which ends with whoever holds its standard input: by end, panic or SIGKILL. Everything
 //! that it needs (ports, node name, data, Erlang cookie and port mapper) is its own, so that several can run at once.
 //!
-//! Says `{"port":…}` on stdout when it is ready, then answers one JSON line for each line on stdin:
+//! Says `{"port":…, "tls_port":…, "certificates":…}` on stdout when it is ready, then answers one JSON line for each line on stdin:
 //! * `stop`: kills the node (SIGKILL);  * `start`: starts it again with its data, and waits until it is ready;
 //! * `ctl ["…"]`: runs `rabbitmqctl`; its output and whether it succeeded.
 
@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 struct Node {
     folder: PathBuf,
     port: u16,
+    tls_port: u16,
     environment: Vec<(&'static str, OsString)>,
     epmd: Child,
     server: Option<Child>,
@@ -38,7 +39,7 @@ fn main() -> Result<()> {
 
 fn serve(node: &mut Node) -> Result<()> {
     node.start()?;
-    say(&json!({"port": node.port}))?;
+    say(&json!({"port": node.port, "tls_port": node.tls_port, "certificates": node.folder.join("tls")}))?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         match line.split_once(' ').unwrap_or((&line, "")) {
@@ -85,17 +86,24 @@ impl Node {
         if !program("rabbitmq-server").exists() {
             bail!("rabbitmq-server is not installed: `scripts/setup.sh judges` does that");
         }
-        let [port, distribution, mapper] = free_ports()?;
-        for name in ["home", "log", "data"] {
+        let [port, tls_port, distribution, mapper] = free_ports()?;
+        for name in ["home", "log", "data", "tls"] {
             std::fs::create_dir(folder.join(name))?;
         }
         std::fs::write(folder.join("definitions.json"), definitions())?;
         std::fs::write(folder.join("plugins"), "[].")?;
+        certificates(&folder.join("tls"))?;
+        let tls = |name: &str| folder.join("tls").join(name).display().to_string();
         let settings = format!(
             "listeners.tcp.1 = 127.0.0.1:{port}\nloopback_users = none\nlog.file = false\nlog.console = true\n\
              log.console.level = warning\ndisk_free_limit.absolute = 1MB\nvm_memory_high_watermark.absolute = 2GB\n\
-             load_definitions = {}\n",
-            folder.join("definitions.json").display()
+             load_definitions = {}\nlisteners.ssl.1 = 127.0.0.1:{tls_port}\nssl_options.verify = verify_peer\n\
+             ssl_options.fail_if_no_peer_cert = true\nssl_options.cacertfile = {}\nssl_options.certfile = {}\n\
+             ssl_options.keyfile = {}\n",
+            folder.join("definitions.json").display(),
+            tls("authority.pem"),
+            tls("server.pem"),
+            tls("server.key"),
         );
         std::fs::write(folder.join("rabbitmq.conf"), settings)?;
         let at = |name: &str| folder.join(name).into_os_string();
@@ -129,6 +137,7 @@ impl Node {
         Ok(Self {
             folder: folder.to_owned(),
             port,
+            tls_port,
             environment,
             epmd,
             server: None,
@@ -197,6 +206,56 @@ impl Node {
         let _ = self.epmd.kill();
         let _ = self.epmd.wait();
     }
+}
+
+/// An authority, and certificates of it for the server and for a client, in `folder`.
+fn certificates(folder: &Path) -> Result<()> {
+    const KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    let openssl = |arguments: &[&str]| {
+        let output = Command::new("openssl").args(arguments).current_dir(folder).output()?;
+        if !output.status.success() {
+            bail!("openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    };
+    let own = [
+        "req",
+        "-x509",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=authority",
+        "-keyout",
+        "authority.key",
+        "-out",
+        "authority.pem",
+    ];
+    openssl(&[&own[..], &KEY].concat())?;
+    std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n")?;
+    for name in ["server", "client"] {
+        let [key, request, certificate] = ["key", "csr", "pem"].map(|end| format!("{name}.{end}"));
+        openssl(
+            &[
+                &["req", "-subj", "/CN=localhost", "-keyout", &key, "-out", &request],
+                &KEY[..],
+            ]
+            .concat(),
+        )?;
+        let sign = [
+            "x509",
+            "-req",
+            "-days",
+            "2",
+            "-CA",
+            "authority.pem",
+            "-CAkey",
+            "authority.key",
+            "-CAcreateserial",
+        ];
+        let files = ["-extfile", "names", "-in", &request, "-out", &certificate];
+        openssl(&[&sign[..], &files].concat())?;
+    }
+    Ok(())
 }
 
 /// Whether a broker answers the greeting of AMQP 0-9-1.

@@ -74,6 +74,25 @@ async fn a_queue_with_other_arguments_is_named_and_left_alone() {
 }
 
 #[tokio::test]
+async fn a_broker_with_certificates_is_spoken_to_over_tls() {
+    let broker = broker();
+    let vhost = broker.vhost().await;
+    let plain = broker.tls_url(ADMIN, vhost.name());
+    let authority = format!("{plain}?cacertfile={}", broker.certificate("authority.pem"));
+    let both = format!(
+        "{authority}&certfile={}&keyfile={}",
+        broker.certificate("client.pem"),
+        broker.certificate("client.key")
+    );
+    let error = refused(&plain).await;
+    assert!(error.contains("certificate"), "an authority that nobody knows: {error}");
+    refused(&authority).await;
+    let queue = RabbitQueue::connect(&both, Limits::default()).await.expect("a queue");
+    queue.publish(&message(1), NOW).await.expect("publishes");
+    assert_eq!(take(&queue).await, 1);
+}
+
+#[tokio::test]
 async fn setting_up_again_changes_nothing() {
     let vhost = broker().vhost().await;
     let queue = vhost.queue(LONG).await;
