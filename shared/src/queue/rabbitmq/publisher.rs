@@ -19,8 +19,8 @@ pub(super) const REASON: &str = "trainyard-reason";
 
 /// Publications at a time: each has a channel of its own, since a returned message names no publication.
 const AT_A_TIME: usize = 64;
-/// Bytes of a reason.
-const REASON_BYTES: usize = 2000;
+/// Characters of a reason.
+const REASON_LENGTH: usize = 1000;
 
 /// What travels beside the body.
 #[derive(Debug, Default)]
@@ -107,7 +107,7 @@ fn properties(envelope: &Envelope) -> BasicProperties {
         headers.insert(LATER.into(), AMQPValue::LongLongInt(left));
     }
     if let Some(reason) = &envelope.reason {
-        let short = &reason.as_bytes()[..reason.floor_char_boundary(REASON_BYTES)];
+        let short: String = reason.chars().take(REASON_LENGTH).collect();
         headers.insert(REASON.into(), AMQPValue::LongString(LongString::from(short)));
     }
     BasicProperties::default()
