@@ -9,7 +9,7 @@ use shared::queue::rabbitmq::{Found, Limits, RabbitQueue, setup};
 use shared::queue::{Depth, Queue, Settlement};
 use std::time::Duration;
 use tests::queue_suite::{expect, message};
-use tests::rabbitmq::{ADMIN, PASSWORD};
+use tests::rabbitmq::{ADMIN, PASSWORD, ROLES};
 use tests::sandbox::Sandbox;
 
 const CPU: Accelerator = Accelerator::Cpu;
@@ -161,6 +161,15 @@ async fn least_privilege_is_enough_and_no_more() {
         assert!(error.contains("bare"), "{error}");
     }
     worker_cannot_configure().await;
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/rabbitmq/README.md");
+    let readme = std::fs::read_to_string(readme).expect("the file");
+    for (user, rights) in ROLES {
+        let line = readme
+            .lines()
+            .find(|line| line.contains(&format!("-p trainyard {user} ")));
+        let told: Vec<&str> = line.expect(user).split('\'').skip(1).step_by(2).collect();
+        assert_eq!(told, rights, "{user}");
+    }
 }
 
 async fn worker_cannot_configure() {
