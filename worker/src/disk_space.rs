@@ -1,16 +1,10 @@
 //! Room on the disk, asked before work begins: a job that cannot fit fails at once and says how much it needs.
 
 use std::path::Path;
+use trainer_protocol::{Strategy, Training};
 
 /// Kept free whatever a job needs, in bytes: other processes of the host write too.
 const RESERVE: u64 = 256 << 20;
-
-/// What a pipeline writes, as multiples of its model's bytes.
-///
-/// A checkpoint holds the weights and two moments of the optimizer, two are kept while a third is written; the export
-/// holds the weights once more.
-const MODEL_COPIES_WITH_TRAINING: u64 = 3 * 3 + 1;
-const MODEL_COPIES_WITHOUT: u64 = 1;
 
 /// Too little room.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,15 +15,26 @@ pub struct DiskTooSmall {
     free: u64,
 }
 
-/// Bytes that a pipeline will write for a model of `model` bytes and training data of `data` bytes.
+/// Bytes that a pipeline will write at most for a model of `model` bytes and training data of `data` bytes.
+///
+/// The export holds the weights once. A checkpoint holds them and two moments of the optimizer, and one more is written
+/// beside those that are kept; each can name other best weights.
 #[must_use]
-pub fn estimate(model: u64, data: u64, trains: bool) -> u64 {
-    let copies = if trains {
-        MODEL_COPIES_WITH_TRAINING
-    } else {
-        MODEL_COPIES_WITHOUT
-    };
+pub fn estimate(model: u64, data: u64, training: Option<&Training>) -> u64 {
+    let checkpoints = training.map_or(0, |training| 1 + kept(training));
+    let best = training.is_some_and(|training| training.load_best_model_at_end);
+    let copies = 1 + checkpoints * (3 + u64::from(best));
     model.saturating_mul(copies).saturating_add(data)
+}
+
+/// Checkpoints that lie in the folder when a training ends.
+fn kept(training: &Training) -> u64 {
+    let limit = u64::from(training.save_total_limit);
+    match training.save_strategy {
+        Strategy::No => 0,
+        Strategy::Epoch => limit.min(training.epochs.into()),
+        Strategy::Steps => limit,
+    }
 }
 
 /// Checks that `needed` bytes can be written below `folder`. A file system that does not say is believed to have room.
@@ -74,6 +79,8 @@ pub fn size(folder: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{check, estimate, size};
+    use serde_json::json;
+    use trainer_protocol::Training;
 
     #[test]
     fn too_large_a_job_is_told_both_figures() {
@@ -86,10 +93,27 @@ mod tests {
         assert_eq!(check(folder.path(), 1), Ok(()));
     }
 
+    fn training(save_strategy: &str, epochs: u32, limit: u32, best: bool) -> Training {
+        serde_json::from_value(json!({
+            "data": {"path": "rows", "format": "jsonl", "name": "rows"},
+            "epochs": epochs, "train_batch_size": 1, "gradient_accumulation_steps": 1, "learning_rate": 1e-5,
+            "warmup_steps": 0, "weight_decay": 0.0, "max_grad_norm": 1.0, "test_size": 0.2,
+            "evaluation_strategy": "epoch", "save_strategy": save_strategy, "save_steps": 10,
+            "save_total_limit": limit, "load_best_model_at_end": best, "metric_for_best_model": "loss",
+            "early_stopping_patience": null
+        }))
+        .unwrap()
+    }
+
     #[test]
-    fn training_needs_room_for_checkpoints() {
-        assert_eq!(estimate(100, 7, true), 1007);
-        assert_eq!(estimate(100, 7, false), 107);
+    fn training_needs_room_for_every_checkpoint_that_is_kept_and_the_one_being_written() {
+        assert_eq!(estimate(100, 7, None), 107);
+        let needed = |training: &Training| estimate(100, 7, Some(training));
+        assert_eq!(needed(&training("no", 3, 10, false)), 107 + 300);
+        assert_eq!(needed(&training("epoch", 3, 10, false)), 107 + 4 * 300);
+        assert_eq!(needed(&training("epoch", 3, 2, false)), 107 + 3 * 300);
+        assert_eq!(needed(&training("steps", 3, 10, false)), 107 + 11 * 300);
+        assert_eq!(needed(&training("epoch", 3, 10, true)), 107 + 4 * 400);
     }
 
     #[test]

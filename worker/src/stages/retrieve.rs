@@ -114,7 +114,7 @@ fn check_disk(work: &Work<'_>, prepared: &[Prepared]) -> Result<(), Failure> {
     let needed = prepared.iter().map(|it| {
         let pipeline = work.job.content.pipelines.get(&it.name);
         let data = pipeline.map_or(0, |pipeline| data_of(pipeline).map(|data| data.size).sum());
-        disk_space::estimate(disk_space::size(&it.model.path), data, it.job.training.is_some())
+        disk_space::estimate(disk_space::size(&it.model.path), data, it.job.training.as_ref())
     });
     disk_space::check(work.folder.path(), needed.sum())
         .map_err(|error| Failure::new(FailureCause::Capacity, error.to_string()))
