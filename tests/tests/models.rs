@@ -219,3 +219,9 @@ fn iptc_which_trains() -> Result<()> {
     let fewer = ["SAVE_STRATEGY=no", "LOAD_BEST_MODEL_AT_END=false", "EPOCHS=1"];
     goes_through("iptc", &[XLM_ROBERTA], &fewer)
 }
+
+#[test]
+#[ignore = "six minutes and 30 GB of disk: the whole of iptc's prod.env, with its checkpoints"]
+fn iptc_with_every_checkpoint() -> Result<()> {
+    goes_through("iptc", &[XLM_ROBERTA], &[])
+}
