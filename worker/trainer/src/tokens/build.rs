@@ -1,6 +1,6 @@
 //! A tokenizer from the files of its vocabulary, as `transformers` makes it where there is no `tokenizer.json`.
 
-use super::class::{Around, CLASSES, Class, Form};
+use super::class::{Around, CLASSES, Class, Form, VOCABULARIES};
 use super::settings::{ROLES, Settings};
 use super::{byte_level_bpe, unigram, word_piece};
 use crate::failure::{Failure, Result};
@@ -30,16 +30,6 @@ pub(super) fn part<T: DeserializeOwned>(description: Value) -> Explained<T> {
     // By way of text: some parts borrow from it.
     serde_json::from_str(&description.to_string()).map_err(|e| e.to_string())
 }
-
-/// Files that say that a tokenizer is there.
-const FILES: &[&str] = &[
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "spm.model",
-];
 
 /// Builds the tokenizer of the class that `settings` name. `rows` is how many tokens the model has embeddings for.
 pub(super) fn build(folder: &Path, settings: &Settings, rows: usize) -> Result<Inner> {
@@ -75,7 +65,7 @@ pub(super) fn build(folder: &Path, settings: &Settings, rows: usize) -> Result<I
 }
 
 fn class_with_files(folder: &Path, settings: &Settings) -> Result<&'static Class> {
-    let there: Vec<&str> = FILES
+    let there: Vec<&str> = VOCABULARIES
         .iter()
         .copied()
         .filter(|file| folder.join(file).exists())

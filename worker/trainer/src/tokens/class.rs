@@ -24,6 +24,16 @@ pub(super) enum Layout {
     Deberta,
 }
 
+/// The files of vocabularies, in every form.
+pub(super) const VOCABULARIES: &[&str] = &[
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "spm.model",
+];
+
 /// What is put around a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Around {

@@ -7,7 +7,7 @@
 //! that ask for the class by its name.
 
 use super::Tokenizer;
-use super::class::Class;
+use super::class::{Class, VOCABULARIES};
 use super::settings::ROLES;
 use crate::encoder::Config;
 use crate::export::{carry, json_file};
@@ -15,17 +15,8 @@ use crate::failure::{Failure, Result};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// Carried over as they came.
-const CARRIED: &[&str] = &[
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "spm.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-];
+/// Carried over as they came, besides the vocabulary's files.
+const CARRIED: [&str; 2] = ["special_tokens_map.json", "added_tokens.json"];
 
 impl Tokenizer {
     /// Writes the tokenizer of the repository in `from` to `folder`. The same tokenizer gives the same bytes.
@@ -34,7 +25,7 @@ impl Tokenizer {
     ///
     /// Where a file cannot be read or written.
     pub fn export(&self, config: &Config, from: &Path, folder: &Path) -> Result<()> {
-        for file in CARRIED {
+        for file in VOCABULARIES.iter().copied().chain(CARRIED) {
             carry(from, folder, file)?;
         }
         if self.rewritten {
