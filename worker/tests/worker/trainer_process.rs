@@ -26,13 +26,21 @@ fn process(folder: &Path, script: &str) -> TrainerProcess {
 }
 
 async fn run(script: &str, shutdown: &Shutdown) -> (TrainerEnd, Vec<Event>) {
+    run_told(script, shutdown, |_| ()).await
+}
+
+/// Runs the script and calls `tell` at each of its events.
+async fn run_told(script: &str, shutdown: &Shutdown, tell: impl Fn(&Event)) -> (TrainerEnd, Vec<Event>) {
     let folder = tempfile::tempdir().unwrap();
     let job = "0123456789abcdef0123456789abcdef".parse().unwrap();
     let (log, log_task) = JobLog::start(Arc::new(MemoryStore::new()), job, 1);
     let mut events = Vec::new();
     let process = process(folder.path(), script);
     let end = process
-        .run(&Interruption::of(shutdown), &log, |event| events.push(event))
+        .run(&Interruption::of(shutdown), &log, |event| {
+            tell(&event);
+            events.push(event);
+        })
         .await
         .unwrap();
     drop(log);
@@ -98,10 +106,14 @@ async fn death_by_a_signal_is_told_with_the_last_words() {
 
 #[tokio::test]
 async fn a_trainer_that_does_not_heed_sigterm_is_killed_after_its_grace() {
-    let shutdown = Shutdown::new();
-    shutdown.stop();
-    let started = Instant::now();
-    let (end, _) = run("trap '' TERM; while :; do sleep 0.05; done", &shutdown).await;
+    let (shutdown, started) = (Shutdown::new(), Instant::now());
+    // It is told to stop once it can no longer hear that.
+    let script = r#"
+trap '' TERM
+echo '{"event":"ready","startup_ms":3,"resident_bytes":4}'
+while :; do sleep 0.05; done
+"#;
+    let (end, _) = run_told(script, &shutdown, |_| shutdown.stop()).await;
     assert_eq!(end, TrainerEnd::Killed);
     assert!(started.elapsed() >= Duration::from_millis(300));
 }
