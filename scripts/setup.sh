@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that a build needs and a fresh Debian machine with Rust and Python lacks. Repeating it costs a second.
 #   scripts/setup.sh           system packages, libtorch, the base model
-#   scripts/setup.sh judges    also what the tests compare with and talk to: Python tools, RabbitMQ
+#   scripts/setup.sh judges    also what the tests compare with and talk to: Python tools, RabbitMQ, moto
 . "$(dirname "$0")/lib.sh"
 
 # The one libtorch that tch 0.24 works with; two small CUDA wheels because libtorch_cpu.so links to them.
@@ -81,6 +81,17 @@ judges() {
   echo "$want" >"$folder/.complete"
 }
 
+# S3 and SQS of the tests: an environment of its own, since its needs are not the judges'.
+moto() {
+  local folder=$tools/moto want
+  want=$(sha256sum <"$root/tests/python/requirements-moto.txt")
+  if [ "$(cat "$folder/.complete" 2>/dev/null)" = "$want" ]; then have "moto"; return; fi
+  rm -rf "$folder"
+  step "a Python environment in .tools/moto" "$python" -m venv "$folder"
+  step "moto, a server that speaks S3 and SQS" "$folder/bin/pip" install -q --no-deps -r "$root/tests/python/requirements-moto.txt"
+  echo "$want" >"$folder/.complete"
+}
+
 # The judges use the very wheel that the trainer links. Its Python half also wants CUDA libraries that a machine without
 # a GPU never calls: empty ones under their names satisfy the loader.
 link_torch() {
@@ -106,5 +117,5 @@ PY
 
 system_packages "$@"
 libtorch
-[ "${1:-}" != judges ] || judges
+[ "${1:-}" != judges ] || { judges; moto; }
 base_model

@@ -1,5 +1,6 @@
 //! Conformance suites run over every backend, and the machine in which the binaries are tried.
 
+pub mod aws;
 pub mod exploration;
 pub mod hub_server;
 pub mod python;
