@@ -73,7 +73,7 @@ impl Yard {
     /// # Errors
     /// Exit 64 for a URL that is none, 69 for a store that cannot be reached.
     pub(crate) async fn connect(fleet: Fleet) -> Result<Self, Failure> {
-        let store = shared::store::connect(fleet.store_url.expose()).await?;
+        let store = shared::store::connect(fleet.store_url.expose(), &fleet.aws).await?;
         Ok(Self {
             fleet,
             ledger: Ledger::new(store),
@@ -86,7 +86,7 @@ impl Yard {
     /// # Errors
     /// Exit 64 for a URL that is none, 69 for a queue that cannot be reached.
     pub(crate) async fn queue(&self) -> Result<&Arc<dyn Queue>, Failure> {
-        let connect = async || Ok(shared::queue::connect(self.fleet.queue_url.expose()).await?);
+        let connect = async || Ok(shared::queue::connect(self.fleet.queue_url.expose(), &self.fleet.aws).await?);
         self.queue.get_or_try_init(connect).await
     }
 

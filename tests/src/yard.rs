@@ -50,7 +50,9 @@ impl Yard {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("file:{}", folder.path().join("store").display());
-        let store = shared::store::connect(&url).await.expect("a store");
+        let store = shared::store::connect(&url, &shared::aws::AwsAccess::default())
+            .await
+            .expect("a store");
         let clock = Arc::new(HandClock::default());
         let ledger = Ledger::new(store).with_clock(clock.clone());
         let job = Job::from_slice(include_bytes!("../../shared/tests/golden/job-v1-sentiment.json")).expect("a job");

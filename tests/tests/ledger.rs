@@ -263,7 +263,9 @@ async fn the_newest_whole_checkpoint_is_restored_and_older_ones_go() {
 
 async fn queue(yard: &Yard) -> Arc<dyn Queue> {
     let url = format!("embedded:{}", yard.folder.path().join("queue.db").display());
-    shared::queue::connect(&url).await.expect("a queue")
+    shared::queue::connect(&url, &shared::aws::AwsAccess::default())
+        .await
+        .expect("a queue")
 }
 
 #[tokio::test]

@@ -14,7 +14,9 @@ struct Place {
 async fn directory() -> Place {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("file:{}", folder.path().join("store").display());
-    let store = shared::store::connect(&url).await.expect("a store");
+    let store = shared::store::connect(&url, &shared::aws::AwsAccess::default())
+        .await
+        .expect("a store");
     Place {
         store,
         _folder: Some(folder),

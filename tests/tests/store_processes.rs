@@ -3,6 +3,7 @@
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sha2::{Digest, Sha256};
+use shared::aws::AwsAccess;
 use shared::store::{Key, Store, connect};
 use std::collections::{BTreeMap, BTreeSet};
 use tempfile::TempDir;
@@ -31,7 +32,11 @@ async fn increments_of_several_processes_are_counted_once() {
             .collect();
         assert_eq!(said, (1..=25).collect::<Vec<_>>());
     }
-    let counted = counts(&*connect(&url).await.expect("a store"), &key("counter/object")).await;
+    let counted = counts(
+        &*connect(&url, &AwsAccess::default()).await.expect("a store"),
+        &key("counter/object"),
+    )
+    .await;
     assert_eq!(counted, callers.map(|caller| (caller.to_owned(), 25)).into());
 }
 
@@ -52,7 +57,7 @@ async fn one_process_creates_each_object() {
         }
     }
     assert_eq!(winners.len(), 60);
-    let store = connect(&url).await.expect("a store");
+    let store = connect(&url, &AwsAccess::default()).await.expect("a store");
     for (number, winner) in winners {
         let object = store
             .get(&key(&format!("race/{number}")))
@@ -79,7 +84,11 @@ async fn a_stopped_writer_stops_nobody_and_wins_nothing_late() {
         Rival::start(RIVAL, &["increment", &url, "counter/object", "other", "40"]).finish();
         stopped.go_on();
         stopped.finish();
-        let counted = counts(&*connect(&url).await.expect("a store"), &key("counter/object")).await;
+        let counted = counts(
+            &*connect(&url, &AwsAccess::default()).await.expect("a store"),
+            &key("counter/object"),
+        )
+        .await;
         assert_eq!(
             counted,
             [("other".into(), 40), ("stopped".into(), 40)].into(),
@@ -120,7 +129,7 @@ async fn a_killed_writer_leaves_nothing_half() {
 
 /// Everything that was answered is there, everything that is there is whole, and the next writer can go on.
 async fn assert_whole(url: &str, said: &[String], case: &str) {
-    let store = connect(url).await.expect("a store");
+    let store = connect(url, &AwsAccess::default()).await.expect("a store");
     let listed = store.list(&key("killed")).await.expect("lists");
     let mut keys = BTreeSet::new();
     for entry in &listed {

@@ -112,8 +112,8 @@ pub async fn connect(prepared: Prepared, registry: &Registry, shutdown: Shutdown
     let Prepared {
         fleet, found, trainer, ..
     } = prepared;
-    let store = shared::store::connect(fleet.store_url.expose()).await?;
-    let queue = shared::queue::connect(fleet.queue_url.expose()).await?;
+    let store = shared::store::connect(fleet.store_url.expose(), &fleet.aws).await?;
+    let queue = shared::queue::connect(fleet.queue_url.expose(), &fleet.aws).await?;
     let metrics = Metrics::new(registry).map_err(StartError::usage)?;
     let identity = identify(&fleet, &found);
     metrics

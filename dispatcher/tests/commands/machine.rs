@@ -140,13 +140,19 @@ impl Machine {
     /// Messages that can be received now.
     pub(crate) async fn ready_messages(&self) -> u64 {
         let url = format!("embedded:{}", self.path().join("queue.db").display());
-        let queue = shared::queue::connect(&url).await.unwrap();
+        let queue = shared::queue::connect(&url, &shared::aws::AwsAccess::default())
+            .await
+            .unwrap();
         queue.depth(shared::job::Accelerator::Cpu).await.unwrap().ready
     }
 
     pub(crate) async fn ledger(&self) -> Ledger {
         let url = format!("file:{}", self.path().join("store").display());
-        Ledger::new(shared::store::connect(&url).await.unwrap())
+        Ledger::new(
+            shared::store::connect(&url, &shared::aws::AwsAccess::default())
+                .await
+                .unwrap(),
+        )
     }
 
     /// Lets events happen to a job.

@@ -110,5 +110,7 @@ async fn an_empty_fleet_shows_every_series_and_a_worker_is_counted() {
 
 async fn queue(folder: &std::path::Path) -> Arc<dyn Queue> {
     let url = format!("embedded:{}", folder.join("queue.db").display());
-    crate::queue::connect(&url).await.unwrap()
+    crate::queue::connect(&url, &crate::aws::AwsAccess::default())
+        .await
+        .unwrap()
 }

@@ -3,6 +3,7 @@
 use super::Queue;
 use super::embedded::{EmbeddedQueue, VISIBILITY};
 use super::rabbitmq::{Limits, RabbitQueue};
+use crate::aws::AwsAccess;
 use crate::connect::{ConnectError, without_credentials};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 /// [`ConnectError::Url`] for a scheme that is unknown or not in this version, [`ConnectError::Unreachable`] where
 /// the file is no queue of this version, or cannot be written or created, or where the broker is away, refuses us or
 /// lacks our queues.
-pub async fn connect(url: &str) -> Result<Arc<dyn Queue>, ConnectError> {
+pub async fn connect(url: &str, _aws: &AwsAccess) -> Result<Arc<dyn Queue>, ConnectError> {
     let fault = |reason: String| ConnectError::Url {
         what: "queue",
         url: without_credentials(url),
@@ -55,7 +56,9 @@ mod tests {
 
     #[tokio::test]
     async fn queues_of_a_later_version_say_what_to_set() {
-        let error = connect("sqs://key:s3cret@queue").await.expect_err("must be refused");
+        let error = connect("sqs://key:s3cret@queue", &AwsAccess::default())
+            .await
+            .expect_err("must be refused");
         let text = error.to_string();
         assert!(error.is_usage(), "{text}");
         assert!(
@@ -67,13 +70,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_broker_that_is_away_is_unreachable_and_a_bad_url_is_usage() {
-        let away = connect("amqp://user:s3cret@127.0.0.1:1/yard")
+        let away = connect("amqp://user:s3cret@127.0.0.1:1/yard", &AwsAccess::default())
             .await
             .expect_err("nobody listens");
         assert!(!away.is_usage(), "{away}");
         let chain = format!("{:#}", anyhow::Error::from(away));
         assert!(!chain.contains("s3cret") && chain.contains("127.0.0.1:1"), "{chain}");
-        let wrong = connect("amqp://user:s3cret@host/yard?no=1")
+        let wrong = connect("amqp://user:s3cret@host/yard?no=1", &AwsAccess::default())
             .await
             .expect_err("must be refused");
         assert!(wrong.is_usage() && !wrong.to_string().contains("s3cret"), "{wrong}");
@@ -82,7 +85,7 @@ mod tests {
     #[tokio::test]
     async fn unknown_schemes_are_told_the_known_ones() {
         for url in ["redis://x", "queue", "embedded:", "embedded://host/x", ""] {
-            let error = connect(url).await.expect_err("must be refused");
+            let error = connect(url, &AwsAccess::default()).await.expect_err("must be refused");
             assert!(
                 error.is_usage() && error.to_string().contains("embedded:PATH"),
                 "{url}: {error}"
@@ -93,9 +96,12 @@ mod tests {
     #[tokio::test]
     async fn connecting_creates_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
-        connect(&format!("embedded:{}/deep/queue.db", folder.path().display()))
-            .await
-            .expect("a queue");
+        connect(
+            &format!("embedded:{}/deep/queue.db", folder.path().display()),
+            &AwsAccess::default(),
+        )
+        .await
+        .expect("a queue");
         assert!(!folder.path().join("deep").exists());
     }
 
@@ -108,7 +114,11 @@ mod tests {
         )
         .expect("a file");
         for path in ["", "text", "text/below"] {
-            let error = connect(&format!("embedded:{}/{path}", folder.path().display())).await;
+            let error = connect(
+                &format!("embedded:{}/{path}", folder.path().display()),
+                &AwsAccess::default(),
+            )
+            .await;
             let error = error.expect_err("must fail");
             assert!(!error.is_usage(), "{path}: {error}");
         }

@@ -2,6 +2,7 @@
 
 use super::store_url::{self, StoreChoice};
 use super::{Connection, SettingsError, Variables};
+use crate::aws::{AwsAccess, AwsKeys};
 use crate::secret::Secret;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The fleet's variables. Anything else in `config/fleet.env` is an error.
-pub const FLEET_VARIABLES: [&str; 38] = [
+pub const FLEET_VARIABLES: [&str; 39] = [
     "TRAINYARD_QUEUE_URL",
     "TRAINYARD_STORE_URL",
     "TRAINYARD_REGISTRY_URL",
@@ -42,6 +43,7 @@ pub const FLEET_VARIABLES: [&str; 38] = [
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_SQS",
     "HF_ENDPOINT",
     "HF_TOKEN",
     "HF_HOME",
@@ -76,16 +78,8 @@ pub struct Fleet {
     pub work: PathBuf,
     /// `TRAINYARD_BUILD_TAG`, default `dev-<version>`: the image tag of this build.
     pub build_tag: String,
-    /// `TRAINYARD_S3_ENDPOINT`, `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`.
-    pub s3_endpoint: Option<String>,
-    /// `AWS_REGION` or `AWS_DEFAULT_REGION`, default `us-east-1`.
-    pub aws_region: String,
-    /// `AWS_ACCESS_KEY_ID`.
-    pub aws_access_key_id: Option<Secret>,
-    /// `AWS_SECRET_ACCESS_KEY`.
-    pub aws_secret_access_key: Option<Secret>,
-    /// `AWS_SESSION_TOKEN`.
-    pub aws_session_token: Option<Secret>,
+    /// How S3 and SQS are reached.
+    pub aws: AwsAccess,
     /// `NEPTUNE_API_TOKEN`.
     pub neptune_api_token: Option<Secret>,
     /// `ONCLUSIVEML_TRACKING_BACKEND_ENVIRONMENT`, default `dev`.
@@ -142,7 +136,6 @@ impl Fleet {
     }
 
     fn from_variables(variables: &Variables) -> Result<Self, SettingsError> {
-        let first = |names: &[&str]| names.iter().find_map(|name| variables.text(name));
         let StoreChoice {
             url: store_url,
             environment,
@@ -176,11 +169,7 @@ impl Fleet {
             build_tag: variables
                 .text("TRAINYARD_BUILD_TAG")
                 .unwrap_or_else(|| concat!("dev-", env!("CARGO_PKG_VERSION")).to_owned()),
-            s3_endpoint: first(&store_url::ENDPOINTS),
-            aws_region: first(&["AWS_REGION", "AWS_DEFAULT_REGION"]).unwrap_or_else(|| "us-east-1".to_owned()),
-            aws_access_key_id: variables.secret("AWS_ACCESS_KEY_ID"),
-            aws_secret_access_key: variables.secret("AWS_SECRET_ACCESS_KEY"),
-            aws_session_token: variables.secret("AWS_SESSION_TOKEN"),
+            aws: aws(variables),
             neptune_api_token: variables.secret("NEPTUNE_API_TOKEN"),
             environment,
             registry_root: root,
@@ -230,6 +219,24 @@ fn between(
         Ok(Some(duration))
     } else {
         Err(variables.invalid(name, bounds()))
+    }
+}
+
+fn aws(variables: &Variables) -> AwsAccess {
+    let first = |names: &[&str]| names.iter().find_map(|name| variables.text(name));
+    // That one key comes with the other was checked with the store.
+    let keys = variables
+        .secret("AWS_ACCESS_KEY_ID")
+        .zip(variables.secret("AWS_SECRET_ACCESS_KEY"));
+    AwsAccess {
+        s3_endpoint: first(&store_url::ENDPOINTS),
+        sqs_endpoint: first(&["AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL"]),
+        region: first(&["AWS_REGION", "AWS_DEFAULT_REGION"]),
+        keys: keys.map(|(id, secret)| AwsKeys {
+            id,
+            secret,
+            session: variables.secret("AWS_SESSION_TOKEN"),
+        }),
     }
 }
 

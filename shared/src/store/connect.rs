@@ -1,6 +1,7 @@
 //! From a URL to a store.
 
 use super::{Store, directory::DirectoryStore};
+use crate::aws::AwsAccess;
 use crate::connect::{ConnectError, without_credentials};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 /// # Errors
 /// [`ConnectError::Url`] for a scheme that is unknown or not in this version, [`ConnectError::Unreachable`] where
 /// the folder is none, or neither it nor the folder it would be created in can be written.
-pub async fn connect(url: &str) -> Result<Arc<dyn Store>, ConnectError> {
+pub async fn connect(url: &str, _aws: &AwsAccess) -> Result<Arc<dyn Store>, ConnectError> {
     let fault = |reason: &str| ConnectError::Url {
         what: "store",
         url: without_credentials(url),
@@ -63,7 +64,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_of_a_later_version_says_what_to_set() {
-        let error = connect("s3://key:s3cret@bucket/prefix")
+        let error = connect("s3://key:s3cret@bucket/prefix", &AwsAccess::default())
             .await
             .expect_err("must be refused");
         assert!(error.is_usage());
@@ -78,7 +79,7 @@ mod tests {
     #[tokio::test]
     async fn unknown_schemes_are_told_the_known_ones() {
         for url in ["ftp://x", "store", "file:", "file://host/x", ""] {
-            let error = connect(url).await.expect_err("must be refused");
+            let error = connect(url, &AwsAccess::default()).await.expect_err("must be refused");
             assert!(
                 error.is_usage() && error.to_string().contains("file:") || url == "file:",
                 "{url}: {error}"
@@ -90,7 +91,9 @@ mod tests {
     async fn connecting_creates_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("deep/store");
-        connect(&format!("file:{}", path.display())).await.expect("a store");
+        connect(&format!("file:{}", path.display()), &AwsAccess::default())
+            .await
+            .expect("a store");
         assert!(!folder.path().join("deep").exists());
     }
 
@@ -99,9 +102,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("file"), "").expect("a file");
         for path in ["file", "file/below"] {
-            let error = connect(&format!("file:{}/{path}", folder.path().display()))
-                .await
-                .expect_err("must fail");
+            let error = connect(
+                &format!("file:{}/{path}", folder.path().display()),
+                &AwsAccess::default(),
+            )
+            .await
+            .expect_err("must fail");
             assert!(!error.is_usage(), "{error}");
         }
     }

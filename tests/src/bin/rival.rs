@@ -33,7 +33,7 @@ async fn main() -> Result<()> {
         ["create", store, prefix, caller, count] => create(&*open(store).await?, prefix, caller, count.parse()?).await,
         ["write", store, prefix, count] => write(&*open(store).await?, prefix, count.parse()?).await,
         ["publish", queue, count] => {
-            let queue = shared::queue::connect(queue).await?;
+            let queue = shared::queue::connect(queue, &shared::aws::AwsAccess::default()).await?;
             for number in 0..count.parse()? {
                 queue.publish(&message(number), Duration::ZERO).await?;
                 say(number)?;
@@ -41,7 +41,7 @@ async fn main() -> Result<()> {
             Ok(())
         }
         ["receive", queue] => {
-            let queue = shared::queue::connect(queue).await?;
+            let queue = shared::queue::connect(queue, &shared::aws::AwsAccess::default()).await?;
             while let Some(delivery) = queue.receive(Accelerator::Cpu, Duration::from_secs(1)).await? {
                 let job = delivery.message()?.job;
                 queue.settle(delivery.receipt, Settlement::Done).await?;
@@ -54,7 +54,7 @@ async fn main() -> Result<()> {
 }
 
 async fn open(url: &str) -> Result<Arc<dyn Store>> {
-    Ok(shared::store::connect(url).await?)
+    Ok(shared::store::connect(url, &shared::aws::AwsAccess::default()).await?)
 }
 
 async fn create(store: &dyn Store, prefix: &str, caller: &str, count: u32) -> Result<()> {

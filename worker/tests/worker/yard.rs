@@ -73,10 +73,15 @@ impl Yard {
         let at = |name: &str| folder.path().join(name).display().to_string();
         std::fs::create_dir(folder.path().join("model")).unwrap();
         std::fs::write(folder.path().join("model/config.json"), "{}").unwrap();
-        let store = shared::store::connect(&format!("file:{}", at("store"))).await.unwrap();
-        let queue = shared::queue::connect(&format!("embedded:{}", at("queue.db")))
+        let store = shared::store::connect(&format!("file:{}", at("store")), &shared::aws::AwsAccess::default())
             .await
             .unwrap();
+        let queue = shared::queue::connect(
+            &format!("embedded:{}", at("queue.db")),
+            &shared::aws::AwsAccess::default(),
+        )
+        .await
+        .unwrap();
         let ledger = Ledger::new(Arc::clone(&store));
         Self {
             folder,
