@@ -2,7 +2,9 @@
 //! what no attempt can need any more. Any number of sweepers may run; everything one does is harmless twice.
 
 use crate::job::{Accelerator, JobId};
-use crate::ledger::{Applied, Event, Lease, LeaseWatch, Ledger, LedgerError, Snapshot, Status, checkpoint, keys};
+use crate::ledger::{
+    Applied, Event, Lease, LeaseWatch, Ledger, LedgerError, Moment, Snapshot, Status, checkpoint, keys,
+};
 use crate::queue::{Message, Queue, QueueError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,6 +14,11 @@ use std::time::Duration;
 const ANNOUNCE_AFTER: Duration = Duration::from_secs(600);
 /// Doublings of it at most: once in almost four days.
 const ANNOUNCE_DOUBLINGS: u32 = 9;
+
+/// Uploads that never ended are looked for this often by one sweeper …
+const UPLOADS_EVERY: Duration = Duration::from_secs(3600);
+/// … and removed when they began so long ago that nobody can be sending them.
+const UPLOADS_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// What a sweep can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +38,7 @@ pub struct Swept {
     pub announced: u64,
     /// Jobs taken from an owner that was silent for its lease.
     pub expired: u64,
-    /// Objects deleted.
+    /// Objects deleted, and uploads that nobody completes.
     pub deleted: u64,
     /// Jobs that could not be looked after this time.
     pub failed: u64,
@@ -44,6 +51,8 @@ pub struct Sweeper {
     queue: Arc<dyn Queue>,
     watch: LeaseWatch,
     jobs: HashMap<JobId, Memory>,
+    /// When uploads were looked for, or this sweeper began.
+    uploads_seen: Moment,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -60,6 +69,7 @@ impl Sweeper {
     #[must_use]
     pub fn new(ledger: Ledger, queue: Arc<dyn Queue>) -> Self {
         Self {
+            uploads_seen: ledger.clock().now(),
             ledger,
             queue,
             watch: LeaseWatch::default(),
@@ -79,7 +89,22 @@ impl Sweeper {
                 swept.failed += 1;
             }
         }
+        self.sweep_uploads(&mut swept).await;
         Ok(swept)
+    }
+
+    /// Uploads to our own part of the store that nobody completes; what lies outside is not ours alone.
+    async fn sweep_uploads(&mut self, swept: &mut Swept) {
+        let now = self.ledger.clock().now();
+        if now.since(self.uploads_seen) < UPLOADS_EVERY {
+            return;
+        }
+        self.uploads_seen = now;
+        let Ok(ours) = keys::root() else { return };
+        match self.ledger.store().sweep_uploads(&ours, UPLOADS_AFTER).await {
+            Ok(aborted) => swept.deleted += aborted,
+            Err(error) => tracing::warn!(%error, "uploads not swept"),
+        }
     }
 
     async fn look_after(&mut self, id: &JobId, swept: &mut Swept) -> Result<(), SweepError> {

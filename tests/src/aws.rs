@@ -2,6 +2,8 @@
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use shared::aws::{AwsAccess, AwsKeys};
+use shared::secret::Secret;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -73,6 +75,22 @@ impl AwsServer {
         let made = reqwest::Client::new().put(url).send().await.expect("moto answers");
         assert!(made.status().is_success(), "{made:?}");
         name
+    }
+
+    /// How a client reaches it.
+    #[must_use]
+    pub fn access(&self) -> AwsAccess {
+        AwsAccess {
+            s3_endpoint: Some(self.endpoint.clone()),
+            sqs_endpoint: Some(self.endpoint.clone()),
+            region: Some(REGION.to_owned()),
+            keys: Some(AwsKeys {
+                id: Secret::new(ACCESS_KEY.to_owned()),
+                secret: Secret::new(SECRET_KEY.to_owned()),
+                session: None,
+            }),
+            ..AwsAccess::default()
+        }
     }
 
     /// What a binary's environment needs to find it.

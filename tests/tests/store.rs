@@ -3,6 +3,7 @@
 use shared::store::memory::MemoryStore;
 use std::sync::Arc;
 use tempfile::TempDir;
+use tests::aws::AwsServer;
 use tests::store_suite::{self as suite, SharedStore};
 
 /// A store, and what must live as long as it.
@@ -28,6 +29,14 @@ async fn memory() -> Place {
         store: Arc::new(MemoryStore::new()),
         _folder: None,
     }
+}
+
+/// A bucket of moto; in a folder of it, since that is the harder case.
+async fn s3() -> Place {
+    let server = AwsServer::get();
+    let url = format!("s3://{}/a folder/of ours", server.bucket().await);
+    let store = shared::store::connect(&url, &server.access()).await.expect("a store");
+    Place { store, _folder: None }
 }
 
 /// A test for each promise, with a store of its own.
@@ -94,4 +103,4 @@ macro_rules! conformance {
     )+ };
 }
 
-conformance!(directory, memory);
+conformance!(directory, memory, s3);

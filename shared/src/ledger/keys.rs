@@ -3,6 +3,11 @@
 use crate::job::JobId;
 use crate::store::{InvalidKey, Key};
 
+/// Below it lies everything that is Trainyard's alone.
+pub(crate) fn root() -> Result<Key, InvalidKey> {
+    Key::new("trainyard")
+}
+
 /// Below it lies one folder a job.
 pub(crate) fn jobs() -> Result<Key, InvalidKey> {
     Key::new("trainyard/jobs")

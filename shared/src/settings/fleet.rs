@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The fleet's variables. Anything else in `config/fleet.env` is an error.
-pub const FLEET_VARIABLES: [&str; 39] = [
+pub const FLEET_VARIABLES: [&str; 40] = [
     "TRAINYARD_QUEUE_URL",
     "TRAINYARD_STORE_URL",
     "TRAINYARD_REGISTRY_URL",
@@ -24,6 +24,7 @@ pub const FLEET_VARIABLES: [&str; 39] = [
     "TRAINYARD_TRAINER",
     "TRAINYARD_LOG_FORMAT",
     "TRAINYARD_S3_ENDPOINT",
+    "TRAINYARD_S3_PATH_STYLE",
     "ONCLUSIVEML_TRACKING_BACKEND_USE_S3_BACKEND",
     "ONCLUSIVEML_TRACKING_BACKEND_S3_BACKEND_BUCKET",
     "ONCLUSIVEML_TRACKING_BACKEND_S3_BACKEND_PREFIX",
@@ -169,7 +170,7 @@ impl Fleet {
             build_tag: variables
                 .text("TRAINYARD_BUILD_TAG")
                 .unwrap_or_else(|| concat!("dev-", env!("CARGO_PKG_VERSION")).to_owned()),
-            aws: aws(variables),
+            aws: aws(variables)?,
             neptune_api_token: variables.secret("NEPTUNE_API_TOKEN"),
             environment,
             registry_root: root,
@@ -222,22 +223,24 @@ fn between(
     }
 }
 
-fn aws(variables: &Variables) -> AwsAccess {
+fn aws(variables: &Variables) -> Result<AwsAccess, SettingsError> {
     let first = |names: &[&str]| names.iter().find_map(|name| variables.text(name));
     // That one key comes with the other was checked with the store.
     let keys = variables
         .secret("AWS_ACCESS_KEY_ID")
         .zip(variables.secret("AWS_SECRET_ACCESS_KEY"));
-    AwsAccess {
+    Ok(AwsAccess {
         s3_endpoint: first(&store_url::ENDPOINTS),
+        s3_path_style: variables.boolean("TRAINYARD_S3_PATH_STYLE")?,
         sqs_endpoint: first(&["AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL"]),
         region: first(&["AWS_REGION", "AWS_DEFAULT_REGION"]),
+        profile: variables.text("AWS_PROFILE"),
         keys: keys.map(|(id, secret)| AwsKeys {
             id,
             secret,
             session: variables.secret("AWS_SESSION_TOKEN"),
         }),
-    }
+    })
 }
 
 fn hub_endpoint(variables: &Variables) -> Result<String, SettingsError> {

@@ -1,47 +1,55 @@
 //! From a URL to a store.
 
-use super::{Store, directory::DirectoryStore};
+use super::Store;
+use super::directory::DirectoryStore;
+use super::s3::S3Store;
 use crate::aws::AwsAccess;
 use crate::connect::{ConnectError, without_credentials};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Opens the store that `url` names: `file:PATH` (relative to the current folder, or absolute; `file:///PATH` too).
+const KNOWN: &str =
+    "known are file:PATH and s3://BUCKET[/PREFIX], for example TRAINYARD_STORE_URL=file:.trainyard/store";
+
+/// Opens the store that `url` names: `file:PATH` (relative to the current folder, or absolute; `file:///PATH` too), or
+/// `s3://BUCKET[/PREFIX]`, reached as `aws` says.
 ///
 /// Nothing is created before the first write, so asking an empty place leaves no trace; that it cannot be written is
-/// found here all the same.
+/// found here all the same for a folder, and that it cannot be listed for a bucket.
 ///
 /// # Errors
 /// [`ConnectError::Url`] for a scheme that is unknown or not in this version, [`ConnectError::Unreachable`] where
-/// the folder is none, or neither it nor the folder it would be created in can be written.
-pub async fn connect(url: &str, _aws: &AwsAccess) -> Result<Arc<dyn Store>, ConnectError> {
+/// the folder is none, or neither it nor the folder it would be created in can be written, or the bucket is not there or
+/// not for us.
+pub async fn connect(url: &str, aws: &AwsAccess) -> Result<Arc<dyn Store>, ConnectError> {
     let fault = |reason: &str| ConnectError::Url {
         what: "store",
         url: without_credentials(url),
-        reason: reason.to_owned(),
+        reason: format!("{reason}; {KNOWN}"),
     };
-    let known = "known is file:PATH, for example TRAINYARD_STORE_URL=file:.trainyard/store";
+    let unreachable = |source: anyhow::Error| ConnectError::Unreachable {
+        what: "store",
+        url: without_credentials(url),
+        source,
+    };
     let Some((scheme, rest)) = url.split_once(':') else {
-        return Err(fault(&format!("it has no scheme; {known}")));
+        return Err(fault("it has no scheme"));
     };
     match scheme {
         "file" => {
-            let path = folder(rest).map_err(|reason| fault(&format!("{reason}; {known}")))?;
+            let path = folder(rest).map_err(fault)?;
             let opened = tokio::task::spawn_blocking(move || DirectoryStore::open(&path)).await;
             let store = opened
                 .map_err(anyhow::Error::from)
                 .and_then(|store| store.map_err(anyhow::Error::from));
-            match store {
-                Ok(store) => Ok(Arc::new(store)),
-                Err(source) => Err(ConnectError::Unreachable {
-                    what: "store",
-                    url: without_credentials(url),
-                    source,
-                }),
-            }
+            Ok(Arc::new(store.map_err(unreachable)?))
         }
-        "s3" => Err(fault(&format!("S3 comes with a later version; {known}"))),
-        _ => Err(fault(&format!("unknown scheme; {known}"))),
+        "s3" => {
+            let store = S3Store::open(rest, aws).await.map_err(fault)?;
+            store.look().await.map_err(unreachable)?;
+            Ok(Arc::new(store))
+        }
+        _ => Err(fault("unknown scheme")),
     }
 }
 
@@ -63,17 +71,19 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_store_of_a_later_version_says_what_to_set() {
-        let error = connect("s3://key:s3cret@bucket/prefix", &AwsAccess::default())
-            .await
-            .expect_err("must be refused");
-        assert!(error.is_usage());
-        let text = error.to_string();
-        assert!(
-            text.contains("later version") && text.contains("TRAINYARD_STORE_URL=file:"),
-            "{text}"
-        );
-        assert!(!text.contains("s3cret"), "{text}");
+    async fn what_is_no_bucket_is_refused_without_showing_its_keys() {
+        for url in [
+            "s3://key:s3cret@bucket/prefix",
+            "s3:bucket",
+            "s3://",
+            "s3://Bucket",
+            "s3://bucket/a//b",
+        ] {
+            let error = connect(url, &AwsAccess::default()).await.expect_err("must be refused");
+            assert!(error.is_usage(), "{error}");
+            let text = error.to_string();
+            assert!(text.contains("s3://BUCKET") && !text.contains("s3cret"), "{text}");
+        }
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ mod connect;
 pub mod directory;
 mod key;
 pub mod memory;
+pub mod s3;
 
 pub use connect::connect;
 pub use key::{InvalidKey, Key};
@@ -11,8 +12,10 @@ pub use key::{InvalidKey, Key};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::path::Path;
+use std::time::Duration;
 
-/// Names one content of one key, as the backend sees it. Opaque; equal only if nothing was written in between.
+/// Names one content of one key, as the backend sees it. Opaque; equal only if nothing was written in between, or, in
+/// S3, the same bytes again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Etag(pub String);
 
@@ -145,6 +148,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn get_file(&self, key: &Key, file: &Path, sha256: &str) -> Result<(), StoreError>;
     /// SHA-256 of an object's bytes in hexadecimal, or `None`; reads it where the backend keeps no digest.
     async fn sha256(&self, key: &Key) -> Result<Option<String>, StoreError>;
+    /// Removes what is left of uploads to keys below `prefix` that began longer ago than `older_than` and were never
+    /// completed. How many; a backend in which none can be left does nothing.
+    async fn sweep_uploads(&self, _prefix: &Key, _older_than: Duration) -> Result<u64, StoreError> {
+        Ok(0)
+    }
     /// Where an object lies, for people: a path or `s3://…`.
     fn location(&self, key: &Key) -> String;
 }
