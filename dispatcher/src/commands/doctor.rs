@@ -8,6 +8,7 @@ use shared::exit::ExitCode;
 use shared::settings::{Fleet, Variables};
 
 mod broker;
+mod bucket;
 mod checks;
 
 /// Check this machine's set-up.
@@ -73,6 +74,7 @@ async fn all(site: &Site, fleet: &Fleet) -> Vec<Check> {
     match Yard::connect(fleet.clone()).await {
         Ok(yard) => {
             found.push(checks::store(&yard).await);
+            found.extend(bucket::checks(&yard).await);
             found.push(checks::queue(&yard).await);
             found.extend(broker::checks(&yard).await);
             found.push(checks::workers(&yard).await);

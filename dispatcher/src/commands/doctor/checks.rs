@@ -8,7 +8,7 @@ use bytes::Bytes;
 use shared::job::Accelerator;
 use shared::ledger::{BootClock, Clock};
 use shared::settings::Fleet;
-use shared::store::{Conflict, Key};
+use shared::store::{Conflict, Key, StoreError};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -54,7 +54,8 @@ pub(super) fn projects(site: &Site) -> Check {
     check("projects", Ok(format!("{} in {folder}", names.len())))
 }
 
-/// Conditional writes work: an object is made, not made twice, replaced, not replaced by an old etag, and deleted.
+/// Conditional writes work: an object is made, not made twice, not overwritten by a copy, replaced, not replaced by an old
+/// etag, and deleted.
 pub(super) async fn store(yard: &Yard) -> Check {
     check(
         "store",
@@ -66,18 +67,23 @@ pub(super) async fn store(yard: &Yard) -> Check {
 
 async fn try_store(yard: &Yard) -> anyhow::Result<()> {
     let store = yard.ledger.store();
-    let key = Key::new(format!("trainyard/doctor/{}", BootClock.write_id()))?;
+    let place = Key::new(format!("trainyard/doctor/{}", BootClock.write_id()))?;
+    let (key, other) = (place.join("object")?, place.join("other")?);
     let first = store.put_new(&key, Bytes::from_static(b"1")).await?;
+    let copied = store.copy_new(&key, &other).await;
+    let copied_again = store.copy_new(&key, &other).await;
     let again = store.put_new(&key, Bytes::from_static(b"2")).await;
     let second = store.replace(&key, &first, Bytes::from_static(b"3")).await;
     let late = store.replace(&key, &first, Bytes::from_static(b"4")).await;
     let read = store.get(&key).await;
     store.delete(&key).await?;
-    let refused = |result: Result<_, shared::store::StoreError>| {
+    store.delete(&other).await?;
+    copied.context("failed to copy an object")?;
+    fn refused<T>(result: Result<T, StoreError>) -> bool {
         result.err().and_then(|error| error.conflict()) == Some(Conflict::Changed)
-    };
+    }
     second.context("failed to replace an object")?;
-    if !refused(again) || !refused(late) || read?.is_none_or(|object| object.bytes != "3") {
+    if !refused(again) || !refused(late) || !refused(copied_again) || read?.is_none_or(|object| object.bytes != "3") {
         return Err(anyhow!(
             "the store does not keep conditional writes; jobs are not safe in it"
         ));
