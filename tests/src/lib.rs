@@ -8,6 +8,7 @@ pub mod queue_suite;
 pub mod rabbitmq;
 pub mod registry;
 pub mod rivals;
+pub mod s3_faults;
 pub mod sandbox;
 pub mod store_suite;
 pub mod tiny_model;

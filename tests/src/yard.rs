@@ -1,9 +1,9 @@
-//! A ledger on a directory store with one recorded job and a clock that stands still.
+//! A ledger on a store with one recorded job and a clock that stands still.
 
 use shared::job::{Job, JobId};
 use shared::ledger::{Claim, Claimant, Claimed, Clock, Created, Ledger, Moment, Snapshot};
 use shared::publication::{CardFacts, LocalFile};
-use shared::store::Key;
+use shared::store::{Key, Store};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,13 +46,22 @@ pub struct Yard {
 }
 
 impl Yard {
-    /// A new store with one job, never claimed.
+    /// A new directory store with one job, never claimed.
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("file:{}", folder.path().join("store").display());
         let store = shared::store::connect(&url, &shared::aws::AwsAccess::default())
             .await
             .expect("a store");
+        Self::with(store, folder).await
+    }
+
+    /// The same over an empty store.
+    pub async fn over(store: Arc<dyn Store>) -> Self {
+        Self::with(store, tempfile::tempdir().expect("a temporary folder")).await
+    }
+
+    async fn with(store: Arc<dyn Store>, folder: tempfile::TempDir) -> Self {
         let clock = Arc::new(HandClock::default());
         let ledger = Ledger::new(store).with_clock(clock.clone());
         let job = Job::from_slice(include_bytes!("../../shared/tests/golden/job-v1-sentiment.json")).expect("a job");

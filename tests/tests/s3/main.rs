@@ -1,0 +1,9 @@
+//! What only a store on S3 can meet: the faults of a network and of a busy server, parts, wrong bytes.
+
+mod conditional_writes;
+mod copies;
+mod discipline;
+mod place;
+mod sweep;
+mod transfers;
+mod wrong_bytes;
