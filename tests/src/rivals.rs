@@ -17,19 +17,31 @@ impl Rival {
     /// # Panics
     /// If it cannot be started.
     pub fn start(binary: &str, arguments: &[&str]) -> Self {
-        Self::start_crashing(binary, arguments, None)
+        Self::start_with(binary, arguments, &[])
     }
 
     /// The same with a point at which it kills itself, see [`shared::crash`].
     ///
     /// # Panics
     /// If it cannot be started.
-    pub fn start_crashing(binary: &str, arguments: &[&str], crash_at: Option<&str>) -> Self {
+    pub fn start_crashing(binary: &str, arguments: &[&str], crash_at: &str) -> Self {
+        Self::start_with(
+            binary,
+            arguments,
+            &[("TRAINYARD_CRASH_AT".to_owned(), crash_at.to_owned())],
+        )
+    }
+
+    /// The same with variables in its environment.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start_with(binary: &str, arguments: &[&str], variables: &[(String, String)]) -> Self {
         let mut command = Command::new(Path::new(binary));
-        command.args(arguments).stdout(Stdio::piped());
-        if let Some(point) = crash_at {
-            command.env("TRAINYARD_CRASH_AT", point);
-        }
+        command
+            .args(arguments)
+            .envs(variables.iter().cloned())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().expect("a process");
         let said = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         Self { child, said }

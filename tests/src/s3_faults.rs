@@ -27,6 +27,8 @@ pub enum Fault {
     BodyCorrupted,
     /// The answer comes after this time.
     Delayed(Duration),
+    /// The answer is of this date.
+    Dated(&'static str),
 }
 
 #[derive(Debug)]
@@ -158,6 +160,9 @@ impl S3Faults {
                 whole[middle] ^= 1;
                 client.write_all(&whole).await?;
             }
+            Some(Fault::Dated(date)) => {
+                client.write_all(&dated(&self.forward(&request).await?, date)).await?;
+            }
             Some(Fault::Delayed(time)) => {
                 let whole = self.forward(&request).await?;
                 tokio::time::sleep(time).await;
@@ -223,6 +228,17 @@ fn end_of_line(request: &[u8]) -> usize {
 fn body(answer: &[u8]) -> usize {
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
     head.map_or(answer.len(), |end| end + 4)
+}
+
+fn dated(answer: &[u8], date: &str) -> Vec<u8> {
+    let (head, body) = answer.split_at(body(answer));
+    let head = String::from_utf8_lossy(head);
+    let kept = head
+        .trim_end()
+        .split("\r\n")
+        .filter(|line| !line.to_ascii_lowercase().starts_with("date:"));
+    let head = kept.collect::<Vec<_>>().join("\r\n");
+    [format!("{head}\r\nDate: {date}\r\n\r\n").as_bytes(), body].concat()
 }
 
 fn answer(status: u16, code: &str) -> Vec<u8> {

@@ -54,7 +54,8 @@ async fn main() -> Result<()> {
 }
 
 async fn open(url: &str) -> Result<Arc<dyn Store>> {
-    Ok(shared::store::connect(url, &shared::aws::AwsAccess::default()).await?)
+    let fleet = shared::settings::Fleet::from_env(&std::env::vars().collect())?;
+    Ok(shared::store::connect(url, &fleet.aws).await?)
 }
 
 async fn create(store: &dyn Store, prefix: &str, caller: &str, count: u32) -> Result<()> {

@@ -8,23 +8,23 @@ use tests::aws::AwsServer;
 use tests::s3_faults::S3Faults;
 
 /// Small enough that a test's file has many parts.
-pub const SMALL: Transfer = Transfer {
+pub(crate) const SMALL: Transfer = Transfer {
     whole: 64 << 10,
     part: 5 << 20,
     range: 64 << 10,
     at_once: 3,
 };
 
-pub struct Place {
-    pub faults: S3Faults,
+pub(crate) struct Place {
+    pub(crate) faults: S3Faults,
     /// Through the proxy.
-    pub store: Arc<S3Store>,
+    pub(crate) store: Arc<S3Store>,
     /// Past it.
-    pub direct: Arc<dyn Store>,
-    pub bucket: String,
+    pub(crate) direct: Arc<dyn Store>,
+    pub(crate) bucket: String,
 }
 
-pub async fn place() -> Place {
+pub(crate) async fn place() -> Place {
     let server = AwsServer::get();
     let faults = S3Faults::before(server.endpoint()).await;
     let access = AwsAccess {
@@ -44,18 +44,18 @@ pub async fn place() -> Place {
     }
 }
 
-pub fn conflict<T: std::fmt::Debug>(result: Result<T, StoreError>) -> Conflict {
+pub(crate) fn conflict<T: std::fmt::Debug>(result: Result<T, StoreError>) -> Conflict {
     let error = result.expect_err("must not win");
     error.conflict().unwrap_or_else(|| panic!("no conflict but {error:?}"))
 }
 
-pub fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     use sha2::Digest;
     hex::encode(sha2::Sha256::digest(bytes))
 }
 
 /// Bytes that do not repeat themselves from part to part.
-pub fn content(size: usize) -> Vec<u8> {
+pub(crate) fn content(size: usize) -> Vec<u8> {
     (0..size as u64)
         .map(|at| (at.wrapping_mul(0x9E37_79B9) >> 13) as u8)
         .collect()

@@ -1,10 +1,13 @@
 //! Uploads that nobody completes.
 
 use crate::place::place;
+use shared::aws::AwsAccess;
 use shared::store::Store;
+use shared::sweeper::Sweeper;
 use std::time::Duration;
 use tests::aws::AwsServer;
 use tests::store_suite::key;
+use tests::yard::Yard;
 
 /// moto says of every upload that it began in 2010.
 #[tokio::test]
@@ -49,4 +52,27 @@ async fn old_uploads_of_ours_are_removed_and_no_others() {
         left.contains("yard/other") && left.contains("trainyard/jobs/c"),
         "{left}"
     );
+}
+
+#[tokio::test]
+async fn a_sweeper_looks_for_them_now_and_then() {
+    let place = place().await;
+    let yard = Yard::over(place.store.clone()).await;
+    let url = format!("embedded:{}", yard.folder.path().join("queue.db").display());
+    let queue = shared::queue::connect(&url, &AwsAccess::default())
+        .await
+        .expect("a queue");
+    let mut sweeper = Sweeper::new(yard.ledger.clone(), queue);
+    let begin = format!(
+        "{}/{}/yard/trainyard/x?uploads",
+        AwsServer::get().endpoint(),
+        place.bucket
+    );
+    let begun = reqwest::Client::new().post(begin).send().await.expect("moto answers");
+    assert!(begun.status().is_success(), "{begun:?}");
+    yard.pass(3599);
+    assert_eq!(sweeper.sweep().await.expect("swept").deleted, 0);
+    yard.pass(1);
+    assert_eq!(sweeper.sweep().await.expect("swept").deleted, 1);
+    assert_eq!(place.faults.seen("?uploads"), 1, "not with every sweep");
 }

@@ -49,7 +49,6 @@ async fn a_file_of_wrong_bytes_does_not_come_out() {
 async fn an_object_that_was_tampered_with_is_found_out() {
     let place = place().await;
     let object = key("tampered");
-    place.direct.put_new(&object, "original".into()).await.expect("wins");
     let url = format!(
         "{}/{}/yard/tampered",
         tests::aws::AwsServer::get().endpoint(),

@@ -1,4 +1,4 @@
-//! Ledger, checkpoints, publication and sweeper over a directory store and the embedded queue.
+//! Ledger, checkpoints, publication and sweeper over a store of any kind and the embedded queue.
 
 use shared::job::Accelerator;
 use shared::ledger::{Applied, Claim, ClaimError, Created, Event, LedgerError, Snapshot, Status, checkpoint};
@@ -11,9 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tests::yard::{Yard, claimant, facts};
 
-#[tokio::test]
-async fn publishing_the_same_content_again_finds_the_job_and_keeps_its_first_lineage() {
-    let yard = Yard::new().await;
+pub(crate) async fn publishing_the_same_content_again_finds_the_job_and_keeps_its_first_lineage(yard: Yard) {
     let mut again = yard.job.clone();
     again.lineage.dispatcher = "another".into();
     assert_eq!(yard.ledger.create(&again).await.expect("found"), Created::Existing);
@@ -24,9 +22,7 @@ async fn publishing_the_same_content_again_finds_the_job_and_keeps_its_first_lin
     );
 }
 
-#[tokio::test]
-async fn a_state_of_a_newer_schema_is_said_to_be_newer_whatever_else_is_in_it() {
-    let yard = Yard::new().await;
+pub(crate) async fn a_state_of_a_newer_schema_is_said_to_be_newer_whatever_else_is_in_it(yard: Yard) {
     let key = Key::new(format!("trainyard/jobs/{}/state.json", yard.id)).expect("a key");
     let body = r#"{"schema": 999, "tomorrow": true}"#;
     yard.ledger.store().put_new(&key, body.into()).await.expect("written");
@@ -34,9 +30,7 @@ async fn a_state_of_a_newer_schema_is_said_to_be_newer_whatever_else_is_in_it() 
     assert!(matches!(error, LedgerError::Newer { found: 999, .. }), "{error}");
 }
 
-#[tokio::test]
-async fn of_two_claims_from_one_state_one_wins() {
-    let yard = Yard::new().await;
+pub(crate) async fn of_two_claims_from_one_state_one_wins(yard: Yard) {
     let from = yard.read().await;
     let event = Event::Claim(claimant());
     let both = futures::future::join_all((0..2).map(|_| yard.ledger.apply(&yard.id, &from, &event)));
@@ -49,9 +43,7 @@ async fn of_two_claims_from_one_state_one_wins() {
     assert_eq!(yard.read().await.state.token, 1);
 }
 
-#[tokio::test]
-async fn an_owner_goes_on_after_another_handle_wrote_and_is_fenced_by_a_cancel() {
-    let yard = Yard::new().await;
+pub(crate) async fn an_owner_goes_on_after_another_handle_wrote_and_is_fenced_by_a_cancel(yard: Yard) {
     let fenced = Arc::new(Mutex::new(0));
     let count = fenced.clone();
     let hook = Arc::new(move |_: &Snapshot| *count.lock().expect("a counter") += 1);
@@ -77,9 +69,7 @@ async fn an_owner_goes_on_after_another_handle_wrote_and_is_fenced_by_a_cancel()
     assert_eq!(*fenced.lock().expect("a counter"), 1);
 }
 
-#[tokio::test]
-async fn an_owner_may_go_on_for_nine_tenths_of_its_lease() {
-    let yard = Yard::new().await;
+pub(crate) async fn an_owner_may_go_on_for_nine_tenths_of_its_lease(yard: Yard) {
     let claim = yard.claim().await;
     assert_eq!(claim.time_left(), Duration::from_secs(27));
     yard.pass(20);
@@ -90,9 +80,7 @@ async fn an_owner_may_go_on_for_nine_tenths_of_its_lease() {
     assert_eq!(claim.time_left(), Duration::ZERO);
 }
 
-#[tokio::test]
-async fn a_registered_version_is_whole_and_a_second_publisher_finds_it() {
-    let yard = Yard::new().await;
+pub(crate) async fn a_registered_version_is_whole_and_a_second_publisher_finds_it(yard: Yard) {
     let claim = yard.claim().await;
     let decision = stage(&claim, &yard.job, yard.files(), &facts()).await.expect("staged");
     let place = format!(
@@ -142,9 +130,7 @@ async fn a_registered_version_is_whole_and_a_second_publisher_finds_it() {
     assert_eq!(yard.read().await.state.version, Some(1));
 }
 
-#[tokio::test]
-async fn a_number_of_a_folder_that_was_there_before_is_not_taken() {
-    let yard = Yard::new().await;
+pub(crate) async fn a_number_of_a_folder_that_was_there_before_is_not_taken(yard: Yard) {
     let destination = Destination::new(&yard.job.content.target).expect("a place");
     let old = destination.file(54, "model/model_card").expect("a key");
     yard.ledger.store().put_new(&old, "{}".into()).await.expect("written");
@@ -157,9 +143,7 @@ async fn a_number_of_a_folder_that_was_there_before_is_not_taken() {
     assert_eq!(published.version, 55);
 }
 
-#[tokio::test]
-async fn paths_that_leave_the_version_or_shadow_the_card_are_refused() {
-    let yard = Yard::new().await;
+pub(crate) async fn paths_that_leave_the_version_or_shadow_the_card_are_refused(yard: Yard) {
     let claim = yard.claim().await;
     for path in [
         "../other/config.json",
@@ -177,9 +161,7 @@ async fn paths_that_leave_the_version_or_shadow_the_card_are_refused() {
     }
 }
 
-#[tokio::test]
-async fn foreign_bytes_at_a_key_of_the_version_are_never_overwritten() {
-    let yard = Yard::new().await;
+pub(crate) async fn foreign_bytes_at_a_key_of_the_version_are_never_overwritten(yard: Yard) {
     let claim = yard.claim().await;
     let decision = stage(&claim, &yard.job, yard.files(), &facts()).await.expect("staged");
     let decided = claim.write(Event::Decide(decision)).await.expect("decided");
@@ -211,9 +193,7 @@ fn restored(into: &Path) -> String {
     std::fs::read_to_string(into.join("weights.bin")).expect("restored")
 }
 
-#[tokio::test]
-async fn the_newest_whole_checkpoint_is_restored_and_older_ones_go() {
-    let yard = Yard::new().await;
+pub(crate) async fn the_newest_whole_checkpoint_is_restored_and_older_ones_go(yard: Yard) {
     let claim = yard.claim().await;
     for step in [10, 20, 30] {
         assert!(
@@ -268,9 +248,7 @@ async fn queue(yard: &Yard) -> Arc<dyn Queue> {
         .expect("a queue")
 }
 
-#[tokio::test]
-async fn a_sweeper_announces_a_job_without_message_at_once_and_expires_a_silent_owner() {
-    let yard = Yard::new().await;
+pub(crate) async fn a_sweeper_announces_a_job_without_message_at_once_and_expires_a_silent_owner(yard: Yard) {
     let queue = queue(&yard).await;
     let accelerator: Accelerator = yard.job.content.accelerator;
     let mut sweeper = Sweeper::new(yard.ledger.clone(), queue.clone());
@@ -297,9 +275,7 @@ async fn a_sweeper_announces_a_job_without_message_at_once_and_expires_a_silent_
     assert!(matches!(claim.write(Event::Renew).await, Err(ClaimError::Fenced(_))));
 }
 
-#[tokio::test]
-async fn a_sweeper_deletes_what_was_staged_only_when_its_epoch_is_over() {
-    let yard = Yard::new().await;
+pub(crate) async fn a_sweeper_deletes_what_was_staged_only_when_its_epoch_is_over(yard: Yard) {
     let claim = yard.claim().await;
     stage(&claim, &yard.job, yard.files(), &facts()).await.expect("staged");
     let mut sweeper = Sweeper::new(yard.ledger.clone(), queue(&yard).await);
