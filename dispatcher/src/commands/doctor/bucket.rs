@@ -25,6 +25,10 @@ fn found_in(found: Inspection) -> Vec<Check> {
         clock(found.ahead_s),
         versioning(found.versioning),
         uploads(found.uploads),
+        check(
+            "bucket parts",
+            found.parts.map(|()| "an upload of parts overwrites nothing".into()),
+        ),
         copies(found.copies),
     ]
 }

@@ -1,10 +1,14 @@
-//! What can be learnt of a bucket without changing it, for `dispatcher doctor`.
+//! What can be learnt of a bucket, for `dispatcher doctor`. What is tried is removed again.
 
 use super::S3Store;
 use super::errors::Refusal;
 use super::server_time::ServerTime;
 use crate::aws::AwsAccess;
 use crate::connect::{ConnectError, without_credentials};
+use crate::store::{Conflict, Key};
+use anyhow::anyhow;
+use aws_sdk_s3::types::ChecksumAlgorithm;
+use bytes::Bytes;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What was asked for, or that it must not be asked for with these keys.
@@ -25,6 +29,8 @@ pub struct Inspection {
     pub versioning: anyhow::Result<Asked<bool>>,
     /// Uploads in parts that have begun and not ended.
     pub uploads: anyhow::Result<Asked<usize>>,
+    /// Whether an upload of parts does not overwrite what is there: the condition of CompleteMultipartUpload.
+    pub parts: anyhow::Result<()>,
     /// Whether copies are made by CopyObject, see [`super::Copies`].
     pub copies: super::Copies,
 }
@@ -53,8 +59,30 @@ pub async fn inspect(url: &str, aws: &AwsAccess) -> Result<Inspection, ConnectEr
         ahead_s: time.now().zip(ours()).map(|(theirs, ours)| theirs - ours),
         versioning: asked(versioning.map(|it| it.status.is_some_and(|status| status.as_str() == "Enabled"))),
         uploads: asked(uploads.map(|it| it.uploads().len())),
+        parts: store.try_parts().await,
         copies: store.copies,
     })
+}
+
+impl S3Store {
+    async fn try_parts(&self) -> anyhow::Result<()> {
+        let key = Key::new(format!("trainyard/doctor/{}", uuid::Uuid::new_v4().simple()))?;
+        self.create(&key, Bytes::from_static(b"1")).await?;
+        let tried = async {
+            let upload = self.begin(&key, None, Some(ChecksumAlgorithm::Crc32)).await?;
+            let part = self.send_part(&upload, 1, Bytes::from_static(b"2")).await;
+            self.end(&upload, part.map(|part| vec![part])).await
+        };
+        let tried = tried.await;
+        self.remove(&key).await?;
+        match tried {
+            Err(error) if error.conflict() == Some(Conflict::Changed) => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(()) => Err(anyhow!(
+                "an upload of parts overwrites what is there; large files are not safe in it"
+            )),
+        }
+    }
 }
 
 fn ours() -> Option<i64> {

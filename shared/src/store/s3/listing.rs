@@ -6,6 +6,8 @@ use super::server_time::ServerTime;
 use crate::store::{Entry, Key, StoreError};
 use anyhow::anyhow;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::types::EncodingType;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 impl S3Store {
@@ -17,7 +19,8 @@ impl S3Store {
             let time = ServerTime::default();
             let page = self.page(prefix, None, next, &time).await?;
             for object in page.contents() {
-                let Some(key) = object.key().and_then(|name| self.address.key(name)) else {
+                let name = object.key().and_then(|name| plain(&page, name));
+                let Some(key) = name.and_then(|name| self.address.key(&name)) else {
                     continue;
                 };
                 found.push(Entry {
@@ -48,7 +51,8 @@ impl S3Store {
             let page = self.page(prefix, Some("/"), next, &ServerTime::default()).await?;
             let folders = page.common_prefixes().iter().filter_map(|folder| folder.prefix());
             let objects = page.contents().iter().filter_map(|object| object.key());
-            for name in folders.map(|folder| folder.trim_end_matches('/')).chain(objects) {
+            for name in folders.chain(objects).filter_map(|name| plain(&page, name)) {
+                let name = name.trim_end_matches('/');
                 // The marker of an empty folder, as some tools make them, is no object of ours.
                 if self.address.key(name).is_some()
                     && let Some(name) = name.get(skip..)
@@ -75,6 +79,8 @@ impl S3Store {
             .bucket(&self.address.bucket)
             .prefix(format!("{}/", self.address.name(prefix)))
             .set_delimiter(delimiter.map(str::to_owned))
+            // A name with a control character, which somebody else may make, is no XML.
+            .encoding_type(EncodingType::Url)
             .set_continuation_token(next);
         let answer = request.customize().interceptor(time.clone()).send().await;
         answer.map_err(|error| Refusal::from(error).reading(prefix))
@@ -89,5 +95,51 @@ fn following(prefix: &Key, page: &ListObjectsV2Output) -> Result<Option<String>,
             anyhow!("the store cut its list and does not go on"),
         )),
         _ => Ok(None),
+    }
+}
+
+/// A name of a page as it is; `None` where it is no text.
+fn plain<'a>(page: &ListObjectsV2Output, name: &'a str) -> Option<Cow<'a, str>> {
+    match page.encoding_type() {
+        Some(EncodingType::Url) => decoded(name).map(Cow::Owned),
+        _ => Some(Cow::Borrowed(name)),
+    }
+}
+
+/// The encoding of forms: `+` is a space, `%41` a byte.
+fn decoded(name: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digits = [rest.next()?, rest.next()?];
+                *hex::decode(digits).ok()?.first()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decoded;
+
+    #[test]
+    fn names_are_decoded_and_broken_ones_are_none() {
+        for (encoded, plain) in [
+            ("a/b-c_d.e~f", Some("a/b-c_d.e~f")),
+            ("a+b%2Bc%20d", Some("a b+c d")),
+            ("%e6%97%A5", Some("日")),
+            ("100%25", Some("100%")),
+            ("%", None),
+            ("%4", None),
+            ("%zz", None),
+            ("%ff", None),
+        ] {
+            assert_eq!(decoded(encoded).as_deref(), plain, "{encoded}");
+        }
     }
 }

@@ -66,7 +66,12 @@ impl S3Store {
     }
 
     /// Sends a part, again and again where the connection breaks: the same part twice is one.
-    async fn send_part(&self, upload: &Upload, number: i32, bytes: Bytes) -> Result<CompletedPart, StoreError> {
+    pub(super) async fn send_part(
+        &self,
+        upload: &Upload,
+        number: i32,
+        bytes: Bytes,
+    ) -> Result<CompletedPart, StoreError> {
         let limit = clients::patience_for(bytes.len() as u64);
         let request = self.clients.repeating.upload_part();
         let request = request
