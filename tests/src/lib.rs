@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod exploration;
+pub mod http_faults;
 pub mod hub_server;
 pub mod python;
 pub mod queue_suite;
@@ -10,6 +11,7 @@ pub mod registry;
 pub mod rivals;
 pub mod s3_faults;
 pub mod sandbox;
+pub mod sqs;
 pub mod store_suite;
 pub mod tiny_model;
 pub mod yard;

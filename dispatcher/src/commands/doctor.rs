@@ -10,6 +10,7 @@ use shared::settings::{Fleet, Variables};
 mod broker;
 mod bucket;
 mod checks;
+mod sqs;
 
 /// Check this machine's set-up.
 #[derive(Debug, clap::Args)]
@@ -77,6 +78,7 @@ async fn all(site: &Site, fleet: &Fleet) -> Vec<Check> {
             found.extend(bucket::checks(&yard).await);
             found.push(checks::queue(&yard).await);
             found.extend(broker::checks(&yard).await);
+            found.extend(sqs::checks(&yard).await);
             found.push(checks::workers(&yard).await);
         }
         Err(failure) => found.push(Check {

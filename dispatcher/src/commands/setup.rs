@@ -1,4 +1,4 @@
-//! `dispatcher setup`: what the fleet's broker needs, once.
+//! `dispatcher setup`: what the fleet's queue needs, once.
 
 use crate::cli::Format;
 use crate::failure::Failure;
@@ -6,16 +6,17 @@ use crate::out;
 use crate::site::Site;
 use shared::exit::ExitCode;
 use shared::queue::rabbitmq::topology::Topology;
-use shared::queue::rabbitmq::{self, Found, Made};
+use shared::queue::{Found, Made, rabbitmq, sqs};
 use shared::settings::Variables;
 
-/// Declare exchanges and queues on the RabbitMQ of TRAINYARD_QUEUE_URL; repeating it changes nothing.
+/// Make what the RabbitMQ or SQS of TRAINYARD_QUEUE_URL needs; repeating it changes nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only print what would be declared, as `rabbitmqctl import_definitions` reads it; connects to nothing.
+    /// Only print what would be made: for SQS a CloudFormation template, else what `rabbitmqctl import_definitions` reads;
+    /// connects to nothing.
     #[arg(long)]
     pub print_definitions: bool,
-    /// The virtual host of the printed definitions.
+    /// The virtual host of the printed definitions of a RabbitMQ.
     #[arg(
         long,
         value_name = "NAME",
@@ -28,15 +29,21 @@ pub(crate) struct Args {
 /// Declares, or prints.
 ///
 /// # Errors
-/// Exit 64 for bad settings, 69 for a broker that cannot be reached, refuses it, or has a queue of other arguments.
+/// Exit 64 for bad settings, 69 for a queue that cannot be reached, refuses it, or is there with other arguments.
 pub(crate) async fn execute(site: &Site, args: Args) -> Result<ExitCode, Failure> {
+    let fleet = site.fleet(&Variables::new())?;
+    let (url, scheme) = (fleet.queue_url.expose(), fleet.queue_url.scheme());
     if args.print_definitions {
-        out::print(Topology::expected().definitions(&args.vhost).trim_end())?;
+        let definitions = match scheme {
+            "sqs" => sqs::definitions(url)?,
+            _ => Topology::expected().definitions(&args.vhost),
+        };
+        out::print(definitions.trim_end())?;
         return Ok(ExitCode::Ok);
     }
-    let fleet = site.fleet(&Variables::new())?;
-    let made = match fleet.queue_url.scheme() {
-        "amqp" | "amqps" => rabbitmq::setup(fleet.queue_url.expose()).await?,
+    let made = match scheme {
+        "amqp" | "amqps" => rabbitmq::setup(url).await?,
+        "sqs" => sqs::setup(url, &fleet.aws).await?,
         _ => Vec::new(),
     };
     let of = |found: Found| -> Vec<&str> {

@@ -3,29 +3,31 @@
 use super::Queue;
 use super::embedded::{EmbeddedQueue, VISIBILITY};
 use super::rabbitmq::{Limits, RabbitQueue};
+use super::sqs::SqsQueue;
 use crate::aws::AwsAccess;
 use crate::connect::{ConnectError, without_credentials};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Opens the queue that `url` names: `embedded:PATH`, a file shared by the processes of one machine, or
-/// `amqp(s)://user:password@host:port/vhost`, queues of a RabbitMQ ([`super::rabbitmq`]).
+/// `amqp(s)://user:password@host:port/vhost`, queues of a RabbitMQ ([`super::rabbitmq`]), or `sqs://PREFIX`, queues of
+/// SQS ([`super::sqs`]), reached as `aws` says.
 ///
 /// The file is created by the first `publish` or `receive`, so asking an empty place leaves no trace; that it cannot
 /// be written is found here all the same.
 ///
 /// # Errors
-/// [`ConnectError::Url`] for a scheme that is unknown or not in this version, [`ConnectError::Unreachable`] where
+/// [`ConnectError::Url`] for a scheme that is unknown, [`ConnectError::Unreachable`] where
 /// the file is no queue of this version, or cannot be written or created, or where the broker is away, refuses us or
 /// lacks our queues.
-pub async fn connect(url: &str, _aws: &AwsAccess) -> Result<Arc<dyn Queue>, ConnectError> {
+pub async fn connect(url: &str, aws: &AwsAccess) -> Result<Arc<dyn Queue>, ConnectError> {
     let fault = |reason: String| ConnectError::Url {
         what: "queue",
         url: without_credentials(url),
         reason,
     };
     let known = "known are embedded:PATH, for example TRAINYARD_QUEUE_URL=embedded:.trainyard/queue.db, \
-                 and amqp(s)://user:password@host:port/vhost";
+                 amqp(s)://user:password@host:port/vhost and sqs://PREFIX";
     let Some((scheme, rest)) = url.split_once(':') else {
         return Err(fault(format!("it has no scheme; {known}")));
     };
@@ -45,7 +47,7 @@ pub async fn connect(url: &str, _aws: &AwsAccess) -> Result<Arc<dyn Queue>, Conn
             Ok(Arc::new(opened.map_err(unreachable)?))
         }
         "amqp" | "amqps" => Ok(Arc::new(RabbitQueue::connect(url, Limits::default()).await?)),
-        "sqs" => Err(fault(format!("SQS comes with a later version; {known}"))),
+        "sqs" => Ok(Arc::new(SqsQueue::connect(url, aws).await?)),
         _ => Err(fault(format!("unknown scheme; {known}"))),
     }
 }
@@ -55,17 +57,25 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn queues_of_a_later_version_say_what_to_set() {
-        let error = connect("sqs://key:s3cret@queue", &AwsAccess::default())
+    async fn an_sqs_that_is_away_is_unreachable_and_a_bad_url_is_usage() {
+        let keys = crate::aws::AwsKeys {
+            id: "AKIA".to_owned().into(),
+            secret: "s3cret".to_owned().into(),
+            session: None,
+        };
+        let aws = AwsAccess {
+            sqs_endpoint: Some("http://127.0.0.1:1".to_owned()),
+            keys: Some(keys),
+            ..AwsAccess::default()
+        };
+        let away = connect("sqs://yard", &aws).await.expect_err("nobody listens");
+        assert!(!away.is_usage(), "{away}");
+        let chain = format!("{:#}", anyhow::Error::from(away));
+        assert!(chain.contains("sqs://yard") && !chain.contains("s3cret"), "{chain}");
+        let wrong = connect("sqs://key:s3cret@queue", &aws)
             .await
             .expect_err("must be refused");
-        let text = error.to_string();
-        assert!(error.is_usage(), "{text}");
-        assert!(
-            text.contains("later version") && text.contains("TRAINYARD_QUEUE_URL=embedded:"),
-            "{text}"
-        );
-        assert!(!text.contains("s3cret"), "{text}");
+        assert!(wrong.is_usage() && !wrong.to_string().contains("s3cret"), "{wrong}");
     }
 
     #[tokio::test]

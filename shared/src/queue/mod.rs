@@ -2,9 +2,12 @@
 
 mod connect;
 pub mod embedded;
+mod made;
 pub mod rabbitmq;
+pub mod sqs;
 
 pub use connect::connect;
+pub use made::{Found, Made};
 
 use crate::job::{Accelerator, JobId};
 use async_trait::async_trait;

@@ -1,6 +1,7 @@
-//! The conformance suite over every queue, and what RabbitMQ alone can do wrong.
+//! The conformance suite over every queue, and what RabbitMQ and SQS alone can do wrong.
 
 mod rabbitmq;
+mod sqs_alone;
 
 use shared::queue::Queue;
 use shared::queue::embedded::EmbeddedQueue;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tests::queue_suite as suite;
 use tests::rabbitmq::Broker;
+use tests::sqs::Yard;
 
 /// A queue, and what must live as long as it.
 struct Place {
@@ -40,6 +42,16 @@ async fn rabbit(visibility: Duration) -> Place {
     Place {
         queue: Arc::new(vhost.queue(visibility).await),
         _lives_as_long: Box::new(vhost),
+    }
+}
+
+/// SQS's longest hold of a delivery.
+const HOLD: Duration = Duration::from_secs(12 * 3600);
+
+async fn sqs(visibility: Duration) -> Place {
+    Place {
+        queue: Arc::new(Yard::new().await.queue(visibility, HOLD).await),
+        _lives_as_long: Box::new(()),
     }
 }
 
@@ -97,4 +109,4 @@ macro_rules! conformance {
     )+ };
 }
 
-conformance!(embedded, rabbit);
+conformance!(embedded, rabbit, sqs);

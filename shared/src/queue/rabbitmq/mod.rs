@@ -29,7 +29,7 @@ mod setup;
 pub mod topology;
 
 pub use inspect::{Inspection, inspect};
-pub use setup::{Compared, Found, Made, setup};
+pub use setup::{Compared, setup};
 
 use super::{Delivery, Depth, Message, Queue, QueueError, Receipt, Settlement};
 use crate::connect::ConnectError;

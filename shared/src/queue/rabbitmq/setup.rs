@@ -4,6 +4,7 @@ use super::link::{Link, Role};
 use super::topology::{Binding, Exchange, QueueOf, Topology};
 use super::{Limits, read, unreachable};
 use crate::connect::ConnectError;
+use crate::queue::{Found, Made};
 use anyhow::anyhow;
 use lapin::options::{ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
@@ -14,24 +15,6 @@ use serde_json::Value;
 const REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
 const OTHER_ARGUMENTS: u16 = 406;
-
-/// Whether something was there before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// No: it was made.
-    Made,
-    /// Yes, and as it should be.
-    ThereAlready,
-}
-
-/// What `setup` did about one exchange or queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made {
-    /// For example `queue trainyard.cpu`.
-    pub what: String,
-    /// Whether it was there.
-    pub found: Found,
-}
 
 /// What is there against what this version declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
