@@ -38,8 +38,30 @@ struct Poll {
     started: Instant,
     /// When SQS answers at the latest.
     until: Instant,
-    /// Dropping it gives a message back.
-    came: oneshot::Receiver<anyhow::Result<Option<Hand>>>,
+    came: oneshot::Receiver<anyhow::Result<Option<Brought>>>,
+}
+
+/// A message that a poll brought. Dropped without being taken, it is given back.
+#[derive(Debug)]
+struct Brought {
+    inner: Arc<Inner>,
+    hand: Option<Hand>,
+}
+
+impl Brought {
+    fn take(mut self) -> Option<Hand> {
+        self.hand.take()
+    }
+}
+
+impl Drop for Brought {
+    fn drop(&mut self) {
+        let inner = Arc::clone(&self.inner);
+        // Without a runtime this process ends, and the message comes again when its visibility does.
+        if let (Some(hand), Ok(runtime)) = (self.hand.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move { give_back(&inner, &hand).await });
+        }
+    }
 }
 
 impl Waiting {
@@ -59,7 +81,7 @@ pub(super) async fn receive(inner: Arc<Inner>, accelerator: Accelerator, wait: D
     let found = tokio::select! {
         biased;
         found = next(&inner, accelerator, wait) => found,
-        // What comes for a caller that gave up is given back when the poll's receiver is dropped.
+        // The poll goes on by itself, and what it brings is given back.
         () = answer.closed() => return,
     };
     match found {
@@ -121,7 +143,7 @@ async fn next(
             () = tokio::time::sleep_until(deadline + patience) => return Ok((None, Some(poll))),
         };
         match came.context("the poll ended").flatten() {
-            Ok(Some(hand)) => return Ok((Some(hand), None)),
+            Ok(Some(brought)) => return Ok((brought.take(), None)),
             Ok(None) if Instant::now() >= deadline => return Ok((None, None)),
             Ok(None) => tokio::time::sleep_until(deadline.min(poll.started + PAUSE)).await,
             // Of an earlier call, that nobody was told of: SQS may be back by now.
@@ -138,10 +160,11 @@ async fn at_once(inner: &Arc<Inner>, accelerator: Accelerator) -> anyhow::Result
         let ours = all.iter_mut().filter(|poll| poll.accelerator == accelerator);
         ours.filter_map(|poll| poll.came.try_recv().ok()?.ok()?).next()
     };
-    match brought {
-        Some(hand) => Ok(Some(hand)),
-        None => start(inner, accelerator, 0).came.await?,
-    }
+    let brought = match brought {
+        Some(brought) => Some(brought),
+        None => start(inner, accelerator, 0).came.await??,
+    };
+    Ok(brought.and_then(Brought::take))
 }
 
 fn start(inner: &Arc<Inner>, accelerator: Accelerator, whole: u64) -> Poll {
@@ -149,10 +172,15 @@ fn start(inner: &Arc<Inner>, accelerator: Accelerator, whole: u64) -> Poll {
     let (inner, started) = (Arc::clone(inner), Instant::now());
     let id = inner.waiting.last.fetch_add(1, Ordering::Relaxed);
     tokio::spawn(async move {
-        let hand = poll(&inner, accelerator, whole).await;
-        if let Err(Ok(Some(hand))) = answer.send(hand) {
-            give_back(&inner, &hand).await;
-        }
+        let came = poll(&inner, accelerator, whole).await;
+        let brought = came.map(|hand| {
+            hand.map(|hand| Brought {
+                inner,
+                hand: Some(hand),
+            })
+        });
+        // Nobody waits any more: it is given back by being dropped.
+        drop(answer.send(brought));
     });
     Poll {
         id,
