@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// Between repetitions of a failed job.
 pub const RETRY: Backoff = Backoff {
-    base: Duration::from_secs(1),
+    base: Duration::from_secs(2),
     cap: Duration::from_secs(300),
 };
 /// For a job that another worker can take and this one cannot.
