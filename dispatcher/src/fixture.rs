@@ -1,13 +1,13 @@
 //! A job for unit tests.
 
-use shared::job::{Accelerator, Content, HubModel, Job, Lineage, Pipeline, SCHEMA, Target};
+use shared::job::{Accelerator, Content, HubModel, Job, Lineage, Pipeline, Target};
 use std::collections::BTreeMap;
 use trainer_protocol::{DataColumns, KeywordOptions, Precision, Task};
 
 /// A valid job that trains nothing.
 pub(crate) fn job(project: &str, tag: &str) -> Job {
     Job {
-        schema: SCHEMA,
+        schema: 1,
         content: Content {
             project: project.into(),
             tag: tag.into(),
@@ -26,6 +26,7 @@ pub(crate) fn job(project: &str, tag: &str) -> Job {
             exact_worker: false,
             nonce: None,
             gate: Vec::new(),
+            time_limit_s: None,
             local_output_dir: "./model_artifacts".into(),
             logging_level: "INFO".into(),
             model_params: BTreeMap::new(),

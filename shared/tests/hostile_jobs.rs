@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::job::{Job, JobError, MAX_BYTES};
 
-const GOLDEN: [(&str, &str); 3] = [
+const GOLDEN: [(&str, &str); 4] = [
     (
         include_str!("golden/job-v1-keywords.json"),
         "0456c9a561efef5c1698bf641ccb7e01",
@@ -18,6 +18,10 @@ const GOLDEN: [(&str, &str); 3] = [
     (
         include_str!("golden/job-v1-sentiment.json"),
         "b92367680d9cb2d05a5473d51691c227",
+    ),
+    (
+        include_str!("golden/job-v2-time-limit.json"),
+        "1adce871883f069aba300762574c3d3a",
     ),
 ];
 
@@ -62,9 +66,33 @@ fn lineage_is_not_part_of_the_id() {
 }
 
 #[test]
+fn a_time_limit_needs_its_schema_and_bounds() {
+    let mut value = golden(3);
+    assert_eq!(read(&value).unwrap().content.time_limit_s, Some(21_600));
+    value["schema"] = json!(1);
+    let said = read(&value).unwrap_err().to_string();
+    assert!(
+        said.contains("content.time_limit_s") && said.contains("schema 2"),
+        "{said}"
+    );
+    for wrong in [json!(0), json!(31_536_001), json!(-1), json!(1.5), json!("6h")] {
+        let mut value = golden(3);
+        value["content"]["time_limit_s"] = wrong;
+        let said = read(&value).unwrap_err().to_string();
+        assert!(said.contains("time_limit_s"), "{said}");
+    }
+    // The same but for the limit is another job; without it the job that it always was.
+    let mut value = golden(3);
+    value["content"].as_object_mut().unwrap().remove("time_limit_s");
+    assert_eq!(read(&value).unwrap().id().as_str(), GOLDEN[2].1);
+    value["schema"] = json!(1);
+    assert_eq!(read(&value).unwrap().id().as_str(), GOLDEN[2].1);
+}
+
+#[test]
 fn a_newer_schema_is_told_apart_before_anything_else_is_read() {
     for text in [
-        r#"{"schema": 2}"#,
+        r#"{"schema": 3}"#,
         r#"{"content": 5, "schema": 99, "wonder": [1]}"#,
         r#"{"schema": 4294967296}"#,
     ] {
@@ -299,7 +327,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn no_mutation_of_a_job_is_accepted_and_harmful(index in 0..3_usize, which in any::<prop::sample::Index>(), bad in hostile()) {
+    fn no_mutation_of_a_job_is_accepted_and_harmful(index in 0..4_usize, which in any::<prop::sample::Index>(), bad in hostile()) {
         let mut value = golden(index);
         let mut all = Vec::new();
         pointers(&value, "", &mut all);
@@ -311,7 +339,7 @@ proptest! {
     }
 
     #[test]
-    fn a_job_without_any_one_key_or_with_another_is_read_or_refused(index in 0..3_usize, which in any::<prop::sample::Index>(), add in any::<bool>(), key in "[a-z_]{1,12}", bad in hostile()) {
+    fn a_job_without_any_one_key_or_with_another_is_read_or_refused(index in 0..4_usize, which in any::<prop::sample::Index>(), add in any::<bool>(), key in "[a-z_]{1,12}", bad in hostile()) {
         let mut value = golden(index);
         let mut all = Vec::new();
         pointers(&value, "", &mut all);
@@ -329,7 +357,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_bytes_never_panic(index in 0..3_usize, at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+    fn damaged_bytes_never_panic(index in 0..4_usize, at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
         let mut bytes = GOLDEN[index].0.as_bytes().to_vec();
         let position = at.index(bytes.len());
         bytes[position] = byte;

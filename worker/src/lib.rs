@@ -27,6 +27,7 @@ mod settle;
 mod slots;
 pub mod stages;
 pub mod start;
+mod time_limit;
 pub mod trainer_process;
 mod watch;
 pub mod work_folder;

@@ -3,6 +3,7 @@
 use crate::outcome::{Ending, Failure};
 use crate::stages::train::Trained;
 use crate::stages::{Work, register, retrieve, train};
+use crate::time_limit::TimeLimit;
 use shared::gate;
 use shared::ledger::{Event, FailureCause, Snapshot, Status};
 use std::collections::BTreeMap;
@@ -14,22 +15,30 @@ pub async fn run(work: &Work<'_>, claimed: &Snapshot) -> Ending {
     let walked = match claimed.state.status {
         // The bytes are decided: nothing is trained, whoever comes makes them visible.
         Status::Publishing => stage(work, "register", register::roll_forward(work, claimed)).await,
-        _ => walk(work).await,
+        _ => walk(work, claimed).await,
     };
     walked.unwrap_or_else(|early| early)
 }
 
-async fn walk(work: &Work<'_>) -> Result<Ending, Ending> {
+async fn walk(work: &Work<'_>, claimed: &Snapshot) -> Result<Ending, Ending> {
     let content = &work.job.content;
-    let prepared = stage(work, "retrieve", retrieve::run(work)).await?;
-    let trained = stage(work, "train", train::run(work, &prepared)).await?;
-    shared::crash::point("after-export");
-    judge(work, &trained).await?;
+    let limit = TimeLimit::of(content, &claimed.state);
+    // A result that is there is registered, however long that takes.
+    let trained = TimeLimit::bound(limit, make(work)).await?;
     if content.sample || !content.register {
         work.log.line("done; nothing is registered, as asked");
         return Ok(Ending::Completed);
     }
     stage(work, "register", register::run(work, &trained)).await
+}
+
+/// Everything until the result is there and good enough.
+async fn make(work: &Work<'_>) -> Result<Vec<Trained>, Ending> {
+    let prepared = stage(work, "retrieve", retrieve::run(work)).await?;
+    let trained = stage(work, "train", train::run(work, &prepared)).await?;
+    shared::crash::point("after-export");
+    judge(work, &trained).await?;
+    Ok(trained)
 }
 
 /// Records the scores, then holds them against the gate.

@@ -34,6 +34,8 @@ pub const NGRAM: RangeInclusive<u32> = 1..=10;
 pub const TOP_N: RangeInclusive<u32> = 1..=1000;
 /// `DIVERSITY`.
 pub const DIVERSITY: RangeInclusive<f64> = 0.0..=1.0;
+/// `TIME_LIMIT`, seconds: up to a year.
+pub const TIME_LIMIT: RangeInclusive<u64> = 1..=31_536_000;
 /// Sample documents of a pipeline.
 pub const DOCUMENTS: usize = 1000;
 /// Characters of a sample document.

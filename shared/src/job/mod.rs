@@ -23,14 +23,18 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use trainer_protocol::{DataColumns, DataFormat, KeywordOptions, Precision, Strategy, Task};
 
-/// Version of [`Job`] that this build writes, and the newest it reads.
-pub const SCHEMA: u32 = 1;
+/// The newest version of [`Job`] that this build reads. It writes the oldest that can say what a job says
+/// ([`Content::schema`]), so that workers of before take every job that they can do.
+///
+/// * 1: all but what follows.
+/// * 2: `content.time_limit_s`.
+pub const SCHEMA: u32 = 2;
 
 /// Everything a worker needs to know, whatever its own environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
-    /// [`SCHEMA`].
+    /// From 1 to [`SCHEMA`].
     pub schema: u32,
     /// What decides the result; hashed into the id.
     pub content: Content,
@@ -63,12 +67,24 @@ pub struct Content {
     pub nonce: Option<String>,
     /// Conditions on scores, for example `macro_recall>=0.60`, all of which must hold.
     pub gate: Vec<String>,
+    /// Seconds of work, over all attempts, until the result must be there; since schema 2. Without it a job has its id
+    /// of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_limit_s: Option<u64>,
     /// `LOCAL_OUTPUT_DIR`, for the card.
     pub local_output_dir: String,
     /// `LOGGING_LEVEL`, for the card.
     pub logging_level: String,
     /// Every other setting of the project by its variable, as resolved, for the card's `model_params`.
     pub model_params: BTreeMap<String, serde_json::Value>,
+}
+
+impl Content {
+    /// The oldest schema that has every field of this content.
+    #[must_use]
+    pub fn schema(&self) -> u32 {
+        if self.time_limit_s.is_some() { 2 } else { 1 }
+    }
 }
 
 /// Where a version is registered.

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// A lease shorter than this cannot be kept: its renewals would be due faster than a slow store answers.
 pub const SHORTEST: Duration = Duration::from_secs(1);
 
+/// Renewals that a living owner wins in the length of its lease.
+pub(super) const RENEWALS_A_LEASE: u64 = 3;
+
 /// Renew this often: a third of the lease, which is also what one renewal may take.
 #[must_use]
 pub fn renewal(lease: Duration) -> Duration {

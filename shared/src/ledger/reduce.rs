@@ -3,6 +3,7 @@
 use super::budget;
 use super::event::{Claimant, Event};
 use super::fingerprint::fingerprint;
+use super::lease::RENEWALS_A_LEASE;
 use super::state::{CheckpointRef, Decision, FailureCause, Fingerprint, State, Status};
 
 /// Errors that are remembered.
@@ -135,6 +136,10 @@ fn rises(state: &State, checkpoint: &CheckpointRef) -> Result<(), &'static str> 
 }
 
 fn own(next: &mut State, claimant: &Claimant) {
+    // The claim before, which may have ended without a word: it lived for as long as it renewed.
+    next.worked_s = next
+        .worked_s
+        .saturating_add(next.renewals.saturating_mul(next.lease_s) / RENEWALS_A_LEASE);
     next.token += 1;
     next.worker.clone_from(&claimant.worker);
     next.host.clone_from(&claimant.host);
@@ -242,6 +247,8 @@ fn reopen(next: &mut State) {
     next.failures.clear();
     next.errors.clear();
     next.claims_lost = 0;
+    next.worked_s = 0;
+    next.renewals = 0;
     next.progress = None;
     next.cause = None;
     next.failure = None;

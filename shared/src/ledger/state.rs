@@ -32,6 +32,10 @@ pub struct State {
     pub lease_s: u64,
     /// Renewals of this claim.
     pub renewals: u64,
+    /// Seconds that earlier claims since the job was (re-)opened are known to have worked: their renewals, so a third of
+    /// a lease a claim may be missing, whoever was killed and whenever.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub worked_s: u64,
     /// What the trainer said last.
     pub progress: Option<Progress>,
     /// Newest first, at most two of each pipeline. Cleared when the result is there.
@@ -72,6 +76,7 @@ impl State {
             host: String::new(),
             lease_s: 0,
             renewals: 0,
+            worked_s: 0,
             progress: None,
             checkpoints: Vec::new(),
             claims_lost: 0,
@@ -85,6 +90,11 @@ impl State {
             updated_at: String::new(),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Where a job can stand.

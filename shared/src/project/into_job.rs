@@ -1,7 +1,7 @@
 //! Settings, commits and digests become a job.
 
 use super::{DataDigest, DataFile, ModelReference, PipelineSettings, Project};
-use crate::job::{Accelerator, Content, Data, HubModel, Job, Lineage, Pipeline, SCHEMA, TrainingSettings};
+use crate::job::{Accelerator, Content, Data, HubModel, Job, Lineage, Pipeline, TrainingSettings};
 use crate::settings::SettingsError;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -45,23 +45,25 @@ impl Project {
             .pipelines
             .into_iter()
             .map(|(name, settings)| Ok((name, pipeline(settings, resolved)?)));
+        let content = Content {
+            project: self.name,
+            tag: facts.tag,
+            accelerator: facts.accelerator,
+            target: self.target,
+            pipelines: pipelines.collect::<Result<_, SettingsError>>()?,
+            sample: facts.sample,
+            register: facts.register,
+            exact_worker: facts.exact_worker,
+            nonce: facts.nonce,
+            gate: self.gate,
+            time_limit_s: self.time_limit.map(|limit| limit.as_secs()),
+            local_output_dir: self.local_output_dir,
+            logging_level: self.logging_level,
+            model_params: self.model_params,
+        };
         let job = Job {
-            schema: SCHEMA,
-            content: Content {
-                project: self.name,
-                tag: facts.tag,
-                accelerator: facts.accelerator,
-                target: self.target,
-                pipelines: pipelines.collect::<Result<_, SettingsError>>()?,
-                sample: facts.sample,
-                register: facts.register,
-                exact_worker: facts.exact_worker,
-                nonce: facts.nonce,
-                gate: self.gate,
-                local_output_dir: self.local_output_dir,
-                logging_level: self.logging_level,
-                model_params: self.model_params,
-            },
+            schema: content.schema(),
+            content,
             lineage: facts.lineage,
         };
         job.validate()?;

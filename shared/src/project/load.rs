@@ -7,6 +7,7 @@ use crate::job::{limits, names};
 use crate::settings::{Origin, SettingsError, Variables, store_url};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 use trainer_protocol::Task;
 
 /// Which project, and everything that says what its settings are.
@@ -68,6 +69,7 @@ pub fn load(request: &Request) -> Result<Project, SettingsError> {
         env_file,
         target,
         gate,
+        time_limit: time_limit(&variables)?,
         local_output_dir: line(&variables, "LOCAL_OUTPUT_DIR", "./model_artifacts")?,
         logging_level: line(&variables, "LOGGING_LEVEL", "INFO")?,
         model_params: super::model_params::of(&variables, &pipelines),
@@ -138,6 +140,21 @@ fn gate<'a>(
         return Err(variables.invalid("GATE", reason));
     }
     Ok(conditions.iter().map(ToString::to_string).collect())
+}
+
+/// `none`, or whole seconds with a unit.
+fn time_limit(variables: &Variables) -> Result<Option<Duration>, SettingsError> {
+    let limit = variables.read("TIME_LIMIT", |text| {
+        if text == "none" {
+            return Ok(None);
+        }
+        humantime::parse_duration(text)
+            .ok()
+            .filter(|limit| limit.subsec_nanos() == 0 && limits::TIME_LIMIT.contains(&limit.as_secs()))
+            .map(Some)
+            .ok_or_else(|| "none, or whole seconds up to a year with their unit, for example 6h or 90min".to_owned())
+    })?;
+    Ok(limit.flatten())
 }
 
 fn line(variables: &Variables, name: &str, default: &str) -> Result<String, SettingsError> {

@@ -22,6 +22,7 @@ use crate::settings::Variables;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 use trainer_protocol::{DataColumns, KeywordOptions, Precision, Strategy, Task};
 
 /// A project's settings, resolved and checked as far as that can be done without any connection.
@@ -37,6 +38,8 @@ pub struct Project {
     pub pipelines: BTreeMap<String, PipelineSettings>,
     /// Conditions on scores.
     pub gate: Vec<String>,
+    /// `TIME_LIMIT`, whole seconds.
+    pub time_limit: Option<Duration>,
     /// `LOCAL_OUTPUT_DIR`.
     pub local_output_dir: String,
     /// `LOGGING_LEVEL`.

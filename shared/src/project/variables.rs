@@ -13,7 +13,7 @@ pub(super) const TASKS: [(&str, Task); 5] = [
     ("text-classification", Task::TextClassification),
 ];
 
-const EVERY_TASK: [&str; 16] = [
+const EVERY_TASK: [&str; 17] = [
     "PROJECT",
     "MODEL",
     "MODEL_TYPE",
@@ -25,6 +25,7 @@ const EVERY_TASK: [&str; 16] = [
     "LOGGING_LEVEL",
     "SEED",
     "GATE",
+    "TIME_LIMIT",
     "TRAIN",
     "VALIDATION_DATA",
     "SELECTED_TEXT",

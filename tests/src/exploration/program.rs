@@ -336,6 +336,7 @@ pub fn job() -> Job {
         exact_worker: false,
         nonce: None,
         gate: Vec::new(),
+        time_limit_s: None,
         local_output_dir: "./out".into(),
         logging_level: "INFO".into(),
         model_params: BTreeMap::new(),

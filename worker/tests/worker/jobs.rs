@@ -60,18 +60,16 @@ async fn the_users_fault_ends_a_job_at_once_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_trainer_is_tried_again_after_a_pause() {
+async fn a_killed_trainer_is_tried_again() {
     let yard = Yard::new().await;
     let id = yard.publish(content()).await;
     let marker = yard.path("tried").display().to_string();
     let script = format!("if [ ! -e {marker} ]; then touch {marker}; kill -SEGV $$; fi; {GOOD}");
-    let started = Instant::now();
     drain(&yard.worker("one", &script)).await;
     let state = yard.state(&id).await;
     assert_eq!((state.status, state.token), (Status::Registered, 2), "{state:#?}");
     assert_eq!(state.failures.get(&FailureCause::TrainerKilled), Some(&1));
     assert!(state.errors[0].message.contains("SIGSEGV"), "{:?}", state.errors);
-    assert!(started.elapsed() >= Duration::from_millis(500), "no pause");
 }
 
 #[tokio::test(flavor = "multi_thread")]

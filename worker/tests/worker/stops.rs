@@ -1,7 +1,7 @@
 //! Workers that stop, or are stopped, in the middle.
 
 use crate::yard::{GOOD, Yard, content, drain, file, start};
-use shared::ledger::{Event, Status};
+use shared::ledger::{Event, FailureCause, Status};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,58 @@ fn endless(pid: &Path) -> String {
         "trap '' TERM; echo $$ > {}; progress 1; while :; do sleep 0.05; done",
         pid.display()
     )
+}
+
+/// What is left of the time is what no earlier claim has worked, whoever it was and however it ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jobs_time_is_over_after_the_work_of_all_its_attempts() {
+    let yard = Yard::new().await;
+    let limited = shared::job::Content {
+        time_limit_s: Some(4),
+        ..content()
+    };
+    let id = yard.publish_silently(limited).await;
+    // A worker claims, renews twice in its lease of three seconds, and is never heard of again.
+    let dead = yard.worker("dead", GOOD);
+    let now = yard.ledger.read(&id).await.unwrap();
+    let shared::ledger::Claimed::Won(claim) = yard.ledger.claim(&id, &now, dead.claimant(), None).await.unwrap() else {
+        panic!("not claimed")
+    };
+    for _ in 0..2 {
+        claim.write(Event::Renew).await.unwrap();
+    }
+    yard.ring(&id).await;
+    let pid_file = yard.path("pid");
+    let heir = yard.worker("heir", &endless(&pid_file));
+    let working = start(&heir);
+    let pid = file(&pid_file).await;
+    let begun = Instant::now();
+    let state = yard.until(&id, "ended", |state| state.status.is_terminal()).await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "it had less than all its time"
+    );
+    until_dead(&pid).await;
+    heir.shutdown.stop();
+    working.await.unwrap();
+    assert_eq!(
+        (state.status, state.failure, state.token, state.worked_s),
+        (Status::Failed, Some(FailureCause::User), 2, 2)
+    );
+    let cause = state.cause.unwrap_or_default();
+    assert!(
+        cause.contains("time limit of 4s") && cause.contains("2s by earlier attempts"),
+        "{cause}"
+    );
+    assert!(yard.visible().await.is_empty());
+
+    // Re-opened it has its time again, and it is enough for a trainer that does its work.
+    let now = yard.ledger.read(&id).await.unwrap();
+    yard.ledger.apply(&id, &now, &Event::Reopen).await.unwrap();
+    yard.ring(&id).await;
+    drain(&yard.worker("last", GOOD)).await;
+    let state = yard.state(&id).await;
+    assert_eq!((state.status, state.worked_s), (Status::Registered, 0), "{state:#?}");
 }
 
 fn is_alive(pid: &str) -> bool {

@@ -144,7 +144,7 @@ impl Yard {
             published_at: "2026-01-01T00:00:00Z".into(),
         };
         let job = Job {
-            schema: 1,
+            schema: content.schema(),
             content,
             lineage,
         };
@@ -278,6 +278,7 @@ pub(crate) fn content() -> Content {
         exact_worker: false,
         nonce: None,
         gate: vec!["macro_recall>=0.6".into()],
+        time_limit_s: None,
         local_output_dir: "./sent_model_artifacts".into(),
         logging_level: "INFO".into(),
         model_params: BTreeMap::new(),

@@ -6,7 +6,7 @@ mod pipeline;
 
 use super::{Content, GITHUB_FIELDS, Job, JobError, SCHEMA, Target, limits, names};
 use crate::gate::{self, Condition};
-use check::{Checked, invalid, require, shown, text};
+use check::{Checked, invalid, require, shown, text, within};
 use floats::exact_floats;
 use pipeline::pipeline;
 use std::collections::BTreeSet;
@@ -24,10 +24,11 @@ impl Job {
                 known: SCHEMA,
             });
         }
+        require(self.schema > 0, "schema", "is older than any that was ever written")?;
         require(
-            self.schema == SCHEMA,
-            "schema",
-            "is older than any that was ever written",
+            self.schema >= self.content.schema(),
+            "content.time_limit_s",
+            "is a field of schema 2",
         )?;
         content(&self.content)?;
         let floats = serde_json::to_value(&self.content).map_err(|e| JobError::Malformed(e.to_string()))?;
@@ -82,6 +83,9 @@ fn content(content: &Content) -> Checked {
         text(nonce, 128, "content.nonce")?;
     }
     conditions(content)?;
+    if let Some(seconds) = content.time_limit_s {
+        within(seconds, &limits::TIME_LIMIT, "content.time_limit_s")?;
+    }
     text(&content.local_output_dir, 255, "content.local_output_dir")?;
     text(&content.logging_level, 32, "content.logging_level")?;
     require(
