@@ -1,6 +1,10 @@
 //! What keeps a fleet going without anybody looking: announces forgotten jobs again, expires dead leases, and deletes
 //! what no attempt can need any more. Any number of sweepers may run; everything one does is harmless twice.
 
+mod retention;
+
+pub use retention::Retention;
+
 use crate::job::{Accelerator, JobId};
 use crate::ledger::{
     Applied, Event, Lease, LeaseWatch, Ledger, LedgerError, Moment, Snapshot, Status, checkpoint, keys,
@@ -49,6 +53,7 @@ pub struct Swept {
 pub struct Sweeper {
     ledger: Ledger,
     queue: Arc<dyn Queue>,
+    retention: Retention,
     watch: LeaseWatch,
     jobs: HashMap<JobId, Memory>,
     /// When uploads were looked for, or this sweeper began.
@@ -60,8 +65,8 @@ struct Memory {
     accelerator: Option<Accelerator>,
     /// (token, seq) at which it was announced, and how often.
     announced: Option<(u64, u64, u32)>,
-    /// (token, seq) after which nothing was left to delete.
-    clean: Option<(u64, u64)>,
+    /// (token, seq) at which nothing was left to delete, and until when.
+    clean: Option<((u64, u64), Option<Moment>)>,
 }
 
 impl Sweeper {
@@ -72,9 +77,16 @@ impl Sweeper {
             uploads_seen: ledger.clock().now(),
             ledger,
             queue,
+            retention: Retention::default(),
             watch: LeaseWatch::default(),
             jobs: HashMap::new(),
         }
+    }
+
+    /// The same sweeper, which keeps for these times what ended jobs left.
+    #[must_use]
+    pub fn keeping(self, retention: Retention) -> Self {
+        Self { retention, ..self }
     }
 
     /// Looks after every job once. A job that cannot be read or written is left for the next sweep.
@@ -173,28 +185,49 @@ impl Sweeper {
         Ok(accelerator)
     }
 
-    /// Deletes what no attempt can need: staged blobs of ended epochs, checkpoints of jobs whose result is there, and
-    /// checkpoints of earlier claims that the state does not list (their owners can list nothing any more).
+    /// Deletes what no attempt can need: staged blobs of ended epochs, what the retention lets go of, and checkpoints of
+    /// ended jobs that the state does not list (their owners can list nothing any more).
     async fn clean(&mut self, id: &JobId, now: &Snapshot, swept: &mut Swept) -> Result<(), SweepError> {
         let place = (now.state.token, now.state.seq);
         let ended = now.state.status.is_terminal();
-        if self.jobs.get(id).is_some_and(|memory| memory.clean == Some(place)) || !(ended || now.state.epoch > 0) {
+        if self.is_clean(id, place) || !(ended || now.state.epoch > 0) {
             return Ok(());
         }
         let before = swept.deleted;
         swept.deleted += clean_staged(&self.ledger, id, now).await?;
-        if ended {
-            self.clean_checkpoints(id, now, swept).await?;
-        }
+        let again = if ended {
+            self.clean_ended(id, now, swept).await?
+        } else {
+            None
+        };
         if swept.deleted == before {
-            self.jobs.entry(id.clone()).or_default().clean = Some(place);
+            let until = again.map(|pause| self.ledger.clock().now().after(pause));
+            self.jobs.entry(id.clone()).or_default().clean = Some((place, until));
         }
         Ok(())
     }
 
-    async fn clean_checkpoints(&self, id: &JobId, now: &Snapshot, swept: &mut Swept) -> Result<(), SweepError> {
+    fn is_clean(&self, id: &JobId, place: (u64, u64)) -> bool {
+        match self.jobs.get(id).and_then(|memory| memory.clean) {
+            Some((at, until)) => at == place && until.is_none_or(|until| self.ledger.clock().now() < until),
+            None => false,
+        }
+    }
+
+    /// Deletes what the retention lets go of, and says after which time there may be more. Whoever re-opens the job
+    /// meanwhile finds a checkpoint gone and starts from another, or anew.
+    async fn clean_ended(&self, id: &JobId, now: &Snapshot, swept: &mut Swept) -> Result<Option<Duration>, SweepError> {
         let store = self.ledger.store();
-        let folder = keys::checkpoints(id).map_err(LedgerError::from)?;
+        let folder = format!("{}/", keys::folder(id).map_err(LedgerError::from)?);
+        let state = keys::state(id).map_err(LedgerError::from)?;
+        let entries = store
+            .list(&keys::folder(id).map_err(LedgerError::from)?)
+            .await
+            .map_err(LedgerError::from)?;
+        let Some(age) = entries.iter().find(|entry| entry.key == state).map(|it| it.age_seconds) else {
+            return Ok(None);
+        };
+        let age = Duration::from_secs(age);
         let listed: Vec<String> = now
             .state
             .checkpoints
@@ -202,23 +235,19 @@ impl Sweeper {
             .filter_map(|it| checkpoint::place(id, it).ok())
             .map(|place| format!("{place}/"))
             .collect();
-        for entry in store.list(&folder).await.map_err(LedgerError::from)? {
-            // A claim made since the state was read may be writing one that it is going to list.
-            let token = entry.key.as_str()[folder.as_str().len()..]
-                .split('/')
-                .nth(1)
-                .and_then(|it| it.parse().ok());
-            let is_earlier = token.is_some_and(|token: u64| token <= now.state.token);
-            if is_earlier
-                && !listed
-                    .iter()
-                    .any(|place| entry.key.as_str().starts_with(place.as_str()))
-            {
-                store.delete(&entry.key).await.map_err(LedgerError::from)?;
-                swept.deleted += 1;
-            }
+        let goes = |key: &str| {
+            let is_listed = listed.iter().any(|place| key.starts_with(place.as_str()));
+            let path = key.strip_prefix(folder.as_str()).unwrap_or_default();
+            self.retention.drops(path, &now.state, age, is_listed)
+        };
+        let mut going: Vec<_> = entries.iter().filter(|entry| goes(entry.key.as_str())).collect();
+        // A checkpoint without its manifest is none: it goes first.
+        going.sort_by_key(|entry| !entry.key.as_str().ends_with("/manifest"));
+        for entry in going {
+            store.delete(&entry.key).await.map_err(LedgerError::from)?;
+            swept.deleted += 1;
         }
-        Ok(())
+        Ok(self.retention.next(age))
     }
 }
 

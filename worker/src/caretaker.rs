@@ -3,7 +3,7 @@
 use crate::context::Context;
 use shared::fleet_series::FleetSeries;
 use shared::ledger::lease;
-use shared::sweeper::Sweeper;
+use shared::sweeper::{Retention, Sweeper};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 const READ: Duration = Duration::from_secs(5);
 
 /// Looks after the ledger until `stop`.
-pub(crate) async fn run(context: Arc<Context>, series: FleetSeries, stop: CancellationToken) {
-    let mut sweeper = Sweeper::new(context.ledger.clone(), Arc::clone(&context.queue));
+pub(crate) async fn run(context: Arc<Context>, series: FleetSeries, retention: Retention, stop: CancellationToken) {
+    let mut sweeper = Sweeper::new(context.ledger.clone(), Arc::clone(&context.queue)).keeping(retention);
     let mut reading = series.reading(context.ledger.clone(), Arc::clone(&context.queue));
     let (mut sweep_due, mut read_due) = (interval(lease::renewal(context.lease)), interval(READ));
     sweep_due.set_missed_tick_behavior(MissedTickBehavior::Delay);

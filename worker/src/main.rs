@@ -42,13 +42,14 @@ async fn serve(prepared: start::Prepared, run: &Run) -> Result<ExitCode, ExitCod
     let alone = prepared.fleet.queue_url.scheme() == "embedded";
     let fleet = alone.then(|| FleetSeries::register(&registry)).transpose();
     let fleet = fleet.map_err(|error| complain(ExitCode::Infrastructure, &error))?;
+    let retention = prepared.fleet.retention;
     let context = start::connect(prepared, &registry, shutdown.clone())
         .await
         .map_err(|error| complain(error.code, &error))?;
     if let Some(monitor) = monitor {
         tokio::spawn(monitor.serve(registry, readiness.clone(), shutdown.hard().clone()));
     }
-    Ok(run::run(context, readiness, run, fleet).await)
+    Ok(run::run(context, readiness, run, fleet.map(|series| (series, retention))).await)
 }
 
 fn usage(error: &clap::Error) -> std::process::ExitCode {

@@ -9,13 +9,19 @@ use crate::{caretaker, heartbeat, interruption};
 use shared::exit::ExitCode;
 use shared::fleet_series::FleetSeries;
 use shared::monitor::Readiness;
+use shared::sweeper::Retention;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Works as the command line says, and returns the exit code. `fleet`: this worker looks after the fleet too and shows
 /// its series, as it does where queue and store are on one machine.
-pub async fn run(context: Context, readiness: Readiness, run: &Run, fleet: Option<FleetSeries>) -> ExitCode {
+pub async fn run(
+    context: Context,
+    readiness: Readiness,
+    run: &Run,
+    fleet: Option<(FleetSeries, Retention)>,
+) -> ExitCode {
     let context = Arc::new(context);
     let pool = Arc::new(Pool::new(Arc::clone(&context), readiness.clone(), run.slots.get()));
     let beside = CancellationToken::new();
@@ -26,7 +32,10 @@ pub async fn run(context: Context, readiness: Readiness, run: &Run, fleet: Optio
         readiness,
         beside.clone(),
     ));
-    let caring = fleet.map(|series| tokio::spawn(caretaker::run(Arc::clone(&context), series, beside.clone())));
+    let caring = fleet.map(|(series, retention)| {
+        let care = caretaker::run(Arc::clone(&context), series, retention, beside.clone());
+        tokio::spawn(care)
+    });
 
     let code = work(&context, &pool, run).await;
 

@@ -53,7 +53,7 @@ pub(crate) async fn execute(site: &Site, _args: Args) -> Result<ExitCode, Failur
         }
     };
     tokio::select! {
-        () = sweep(&yard, Sweeper::new(yard.ledger.clone(), queue)) => {}
+        () = sweep(&yard, Sweeper::new(yard.ledger.clone(), queue).keeping(yard.fleet.retention)) => {}
         () = read => {}
         () = shutdown.soft().cancelled() => {}
     }

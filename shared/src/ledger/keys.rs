@@ -24,7 +24,7 @@ pub(super) fn job(id: &JobId) -> Result<Key, InvalidKey> {
 }
 
 /// Where it stands.
-pub(super) fn state(id: &JobId) -> Result<Key, InvalidKey> {
+pub(crate) fn state(id: &JobId) -> Result<Key, InvalidKey> {
     folder(id)?.join("state.json")
 }
 

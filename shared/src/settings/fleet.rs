@@ -4,6 +4,7 @@ use super::store_url::{self, StoreChoice};
 use super::{Connection, SettingsError, Variables};
 use crate::aws::{AwsAccess, AwsKeys};
 use crate::secret::Secret;
+use crate::sweeper::Retention;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -11,13 +12,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The fleet's variables. Anything else in `config/fleet.env` is an error.
-pub const FLEET_VARIABLES: [&str; 40] = [
+pub const FLEET_VARIABLES: [\&str; 42] = [
     "TRAINYARD_QUEUE_URL",
     "TRAINYARD_STORE_URL",
     "TRAINYARD_REGISTRY_URL",
     "TRAINYARD_METRICS_ADDR",
     "TRAINYARD_LEASE",
     "TRAINYARD_GRACE",
+    "TRAINYARD_KEEP_CHECKPOINTS",
+    "TRAINYARD_KEEP_JOBS",
     "TRAINYARD_WORK",
     "TRAINYARD_HUB_CACHE_GIB",
     "TRAINYARD_BUILD_TAG",
@@ -75,6 +78,8 @@ pub struct Fleet {
     pub lease: Duration,
     /// `TRAINYARD_GRACE`, default 90 s: how long a worker may take to stop.
     pub grace: Duration,
+    /// `TRAINYARD_KEEP_CHECKPOINTS`, default 0 s, and `TRAINYARD_KEEP_JOBS`, default 30 days.
+    pub retention: Retention,
     /// `TRAINYARD_WORK`, default `.trainyard/work`: folders of running jobs.
     pub work: PathBuf,
     /// `TRAINYARD_BUILD_TAG`, default `dev-<version>`: the image tag of this build.
@@ -163,6 +168,7 @@ impl Fleet {
             grace: variables
                 .duration("TRAINYARD_GRACE")?
                 .unwrap_or(Duration::from_secs(90)),
+            retention: retention(variables)?,
             work: variables
                 .text("TRAINYARD_WORK")
                 .unwrap_or_else(|| ".trainyard/work".into())
@@ -221,6 +227,21 @@ fn between(
     } else {
         Err(variables.invalid(name, bounds()))
     }
+}
+
+fn retention(variables: &Variables) -> Result<Retention, SettingsError> {
+    let time = |name: &str| {
+        variables.read(name, |text| match text {
+            "forever" => Ok(Duration::MAX),
+            text => humantime::parse_duration(text)
+                .map_err(|_| "a duration with its unit, for example 0s or 30d, or forever".to_owned()),
+        })
+    };
+    let default = Retention::default();
+    Ok(Retention {
+        checkpoints: time("TRAINYARD_KEEP_CHECKPOINTS")?.unwrap_or(default.checkpoints),
+        jobs: time("TRAINYARD_KEEP_JOBS")?.unwrap_or(default.jobs),
+    })
 }
 
 fn aws(variables: &Variables) -> Result<AwsAccess, SettingsError> {
