@@ -1,5 +1,9 @@
 //! Results on standard output: tables and lines for people, one JSON document for programs.
 
+mod dead;
+
+pub(crate) use dead::{DeadJob, DeadView, dead_job, dead_jobs};
+
 use crate::cli::Format;
 use crate::commands::models::ModelView;
 use crate::commands::publish::Published;
@@ -12,7 +16,6 @@ use serde::Serialize;
 use serde_json::json;
 use shared::exit::ExitCode;
 use shared::job::Job;
-use shared::ledger::Fingerprint;
 use shared::publication::Destination;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -69,24 +72,6 @@ pub(crate) fn jobs(format: Format, views: &[JobView]) -> Result<(), Failure> {
         .chain(views.iter().filter_map(because))
         .collect();
     print(&below.join("\n"))
-}
-
-/// A failed job with the errors that its ledger remembers.
-///
-/// # Errors
-/// Standard output is closed.
-pub(crate) fn dead_job(format: Format, view: &JobView, errors: &[Fingerprint]) -> Result<(), Failure> {
-    if format == Format::Json {
-        return document(&json!({ "job": view, "errors": errors }));
-    }
-    let mut text = fields(view);
-    for error in errors {
-        text.push_str(&format!(
-            "\nerror of claim {} on {}:\n  {}",
-            error.token, error.host, error.message
-        ));
-    }
-    print(&text)
 }
 
 /// Jobs that were waited for.

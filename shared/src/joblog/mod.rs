@@ -6,7 +6,7 @@
 mod reader;
 mod writer;
 
-pub use reader::JobLogReader;
+pub use reader::{JobLogReader, tail};
 pub use writer::{JobLog, JobLogTask};
 
 use crate::job::JobId;

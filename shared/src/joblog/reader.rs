@@ -59,6 +59,35 @@ impl JobLogReader {
     }
 }
 
+/// The last lines of a job's log, at most `lines`, oldest first; reads no more chunks than that takes.
+///
+/// # Errors
+/// The store's.
+pub async fn tail(store: &dyn Store, job: &JobId, lines: usize) -> Result<Vec<String>, StoreError> {
+    let Ok(prefix) = folder(job) else {
+        return Ok(Vec::new());
+    };
+    let entries = store.list(&prefix).await?.into_iter();
+    let mut chunks: Vec<_> = entries
+        .filter_map(|entry| Some((position(&prefix, &entry.key)?, entry.key)))
+        .collect();
+    chunks.sort();
+    let mut text = String::new();
+    for (_, key) in chunks.iter().rev() {
+        if let Some(object) = store.get(key).await? {
+            text.insert_str(0, &String::from_utf8_lossy(&object.bytes));
+        }
+        if text.lines().count() > lines {
+            break;
+        }
+    }
+    let all: Vec<&str> = text.lines().collect();
+    Ok(all[all.len().saturating_sub(lines)..]
+        .iter()
+        .map(|line| (*line).to_owned())
+        .collect())
+}
+
 /// `<prefix>/<token>/<number>`; anything else is not ours.
 fn position(prefix: &Key, key: &Key) -> Option<(u64, u64)> {
     let (token, number) = key
