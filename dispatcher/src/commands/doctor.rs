@@ -53,10 +53,15 @@ const NOT_CHECKED: [&str; 3] = [
 pub(crate) async fn execute(site: &Site, _args: Args) -> Result<ExitCode, Failure> {
     let fleet = site.fleet(&Variables::new())?;
     let found = all(site, &fleet).await;
+    let is_rabbit = broker::is_one(&fleet);
+    let not_checked: Vec<&str> = NOT_CHECKED
+        .into_iter()
+        .chain(is_rabbit.then_some(broker::NOT_CHECKED))
+        .collect();
     let failed = found.iter().any(|check| check.verdict == Verdict::Failed);
     match site.format {
         crate::cli::Format::Json => {
-            out::document(&serde_json::json!({ "checks": found, "not_checked": NOT_CHECKED }))?;
+            out::document(&serde_json::json!({ "checks": found, "not_checked": not_checked }))?;
         }
         crate::cli::Format::Text => {
             let mut table = out::table(&["check", "", "found"]);
@@ -64,7 +69,7 @@ pub(crate) async fn execute(site: &Site, _args: Args) -> Result<ExitCode, Failur
                 let verdict = format!("{:?}", check.verdict).to_lowercase();
                 table.add_row([check.what.to_owned(), verdict, check.found.clone()]);
             }
-            out::print(&format!("{table}\nnot checked: {}", NOT_CHECKED.join("; ")))?;
+            out::print(&format!("{table}\nnot checked: {}", not_checked.join("; ")))?;
         }
     }
     Ok(if failed { ExitCode::Unreachable } else { ExitCode::Ok })
@@ -76,8 +81,16 @@ async fn all(site: &Site, fleet: &Fleet) -> Vec<Check> {
         Ok(yard) => {
             found.push(checks::store(&yard).await);
             found.extend(bucket::checks(&yard).await);
-            found.push(checks::queue(&yard).await);
-            found.extend(broker::checks(&yard).await);
+            let broker = if broker::is_one(fleet) {
+                broker::checks(&yard).await
+            } else {
+                Vec::new()
+            };
+            // One line for what is wrong, not another for what follows from it.
+            if !broker::failed(&broker) {
+                found.push(checks::queue(&yard).await);
+            }
+            found.extend(broker);
             found.extend(sqs::checks(&yard).await);
             found.push(checks::workers(&yard).await);
         }

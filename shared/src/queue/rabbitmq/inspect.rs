@@ -1,15 +1,27 @@
 //! What can be learnt of a broker without changing it, for `dispatcher doctor`.
 
+mod paths;
+mod reach;
+mod rights;
+
+pub use paths::Paths;
+pub use rights::Rights;
+
 use super::address::Address;
 use super::link::{Link, Role};
 use super::publisher::Publisher;
 use super::setup::{self, Compared};
-use super::{Limits, read, unreachable};
+use super::{read, unreachable};
 use crate::connect::ConnectError;
 use anyhow::{anyhow, ensure};
 use lapin::uri::AMQPScheme;
+use reach::GREETING;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+/// What an answer of the broker may take here.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// A look at a broker.
 #[derive(Debug)]
@@ -18,29 +30,69 @@ pub struct Inspection {
     pub version: Option<String>,
     /// Exchanges and queues against this version's.
     pub arguments: Compared,
-    /// A message that no queue takes comes back, and is not lost.
-    pub publishing: anyhow::Result<()>,
+    /// What follows from everything being there; `None` where it is not.
+    pub use_of_it: Option<anyhow::Result<Usable>>,
 }
 
-/// Looks at the broker of a URL. Everything must be there: [`super::RabbitQueue::connect`] says whether it is.
+/// What the user may do and what came of doing it.
+#[derive(Debug)]
+pub struct Usable {
+    /// Of the user.
+    pub rights: Rights,
+    /// Probes that were sent.
+    pub paths: Paths,
+}
+
+/// Looks at the broker of a URL.
 ///
 /// # Errors
-/// As [`super::RabbitQueue::connect`].
+/// As [`super::RabbitQueue::connect`] for a broker that does not let us in; the source is one line with the remedy.
 pub async fn inspect(url: &str) -> Result<Inspection, ConnectError> {
     let address = read(url)?;
-    let answer = Limits::default().answer;
-    let link = Link::new(address.clone(), Role::Take, answer);
+    let link = Link::new(address.clone(), Role::Take, ANSWER);
+    match link.channel().await {
+        Ok(channel) => link.give_back(channel),
+        Err(error) => {
+            let reason = reach::diagnose(&address, &error).await;
+            return Err(unreachable(&address.shown, anyhow!(reason)));
+        }
+    }
+    let greeting = async { anyhow::Ok(version(&greeting(&address).await?)) };
+    // Who has got so far is not told to do without the rest for a greeting.
+    let version = link.in_time("ask for the version", greeting).await.ok().flatten();
     let arguments = setup::compare(&link).await;
     let arguments = arguments.map_err(|source| unreachable(&address.shown, source))?;
-    let publisher = Publisher::new(Link::new(address.clone(), Role::Publish, answer));
-    let publishing = publisher.unroutable_comes_back().await;
-    let greeting = async { anyhow::Ok(version(&greeting(&address).await?)) };
+    let use_of_it = match &arguments {
+        Compared::Different(_) => None,
+        compared => {
+            let publisher = Publisher::new(Link::new(address, Role::Publish, ANSWER));
+            Some(usable(&link, &publisher, *compared == Compared::Same).await)
+        }
+    };
     Ok(Inspection {
-        // Who has got so far is not told to do without the rest for a greeting.
-        version: link.in_time("ask for the version", greeting).await.ok().flatten(),
+        version,
         arguments,
-        publishing,
+        use_of_it,
     })
+}
+
+async fn usable(take: &Link, publisher: &Publisher, configure: bool) -> anyhow::Result<Usable> {
+    let tried = async {
+        let rights = Rights::ask(take, publisher, configure).await?;
+        if rights.publish {
+            publisher.unroutable_comes_back().await?;
+        }
+        let paths = paths::try_all(take, publisher, &rights).await?;
+        Ok(Usable { rights, paths })
+    };
+    let tried = tried.await;
+    // A broker with an alarm says so after the first publish, and may still have answered it.
+    if publisher.link.is_blocked().await {
+        return Err(anyhow!(
+            "the broker takes no messages: it is short of memory or disk; rabbitmq-diagnostics alarms says of which"
+        ));
+    }
+    tried
 }
 
 /// The broker's first frame, `connection.start`, which lapin keeps to itself.
@@ -48,7 +100,7 @@ async fn greeting(address: &Address) -> anyhow::Result<Vec<u8>> {
     ensure!(address.uri.scheme == AMQPScheme::AMQP, "TLS comes before the greeting");
     let authority = &address.uri.authority;
     let mut stream = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
-    stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
+    stream.write_all(GREETING).await?;
     // Type, channel, then the size of what follows.
     let mut header = [0; 7];
     stream.read_exact(&mut header).await?;

@@ -28,7 +28,7 @@ mod receive;
 mod setup;
 pub mod topology;
 
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, Paths, Rights, Usable, inspect};
 pub use setup::{Compared, setup};
 
 use super::{Delivery, Depth, Message, Queue, QueueError, Receipt, Settlement};
@@ -142,7 +142,7 @@ impl Inner {
         let envelope = Envelope {
             deliveries,
             later: route.rest,
-            reason: None,
+            ..Envelope::default()
         };
         self.publisher.publish(&route, body, &envelope).await
     }
@@ -155,8 +155,8 @@ impl Inner {
         };
         let envelope = Envelope {
             deliveries: hand.deliveries,
-            later: Duration::ZERO,
             reason: Some(reason),
+            ..Envelope::default()
         };
         self.publisher.publish(&route, &hand.body, &envelope).await
     }

@@ -17,6 +17,9 @@ pub(super) const LATER: &str = "trainyard-later-ms";
 /// Why a dead letter is dead.
 pub(super) const REASON: &str = "trainyard-reason";
 
+/// What doctor sends on its way: receivers let it go.
+const PROBE: &str = "trainyard-probe";
+
 /// Publications at a time: each has a channel of its own, since a returned message names no publication.
 const AT_A_TIME: usize = 64;
 /// Characters of a reason.
@@ -28,6 +31,9 @@ pub(super) struct Envelope {
     pub(super) deliveries: u32,
     pub(super) later: Duration,
     pub(super) reason: Option<String>,
+    pub(super) probe: bool,
+    /// The next queue lets go of it at once.
+    pub(super) expires: bool,
 }
 
 #[derive(Debug)]
@@ -77,6 +83,30 @@ impl Publisher {
         }
     }
 
+    /// Whether the user may publish to an exchange: a message that no queue takes, and so none has.
+    pub(super) async fn may(&self, exchange: &str) -> anyhow::Result<bool> {
+        let route = Route {
+            exchange: exchange.to_owned(),
+            key: "nobody".to_owned(),
+            rest: Duration::ZERO,
+        };
+        match self.confirmed(&route, b"", &Envelope::default()).await {
+            Ok(_) => Ok(true),
+            Err(error) if format!("{error:#}").contains("ACCESS_REFUSED") => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Publishes a probe, and says whether a queue has it.
+    pub(super) async fn is_routed(&self, route: &Route, probe: &Envelope) -> anyhow::Result<bool> {
+        match self.confirmed(route, b"{}", probe).await? {
+            Confirmation::Ack(None) => Ok(true),
+            Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => Ok(false),
+            Confirmation::Nack(None) => bail!("the broker refused a message to exchange {}", route.exchange),
+            Confirmation::NotRequested => bail!("the broker confirms nothing"),
+        }
+    }
+
     async fn confirmed(&self, route: &Route, body: &[u8], envelope: &Envelope) -> anyhow::Result<Confirmation> {
         let channel = self.link.channel().await?;
         let sent = async {
@@ -110,11 +140,26 @@ fn properties(envelope: &Envelope) -> BasicProperties {
         let short: String = reason.chars().take(REASON_LENGTH).collect();
         headers.insert(REASON.into(), AMQPValue::LongString(LongString::from(short)));
     }
-    BasicProperties::default()
+    if envelope.probe {
+        headers.insert(PROBE.into(), AMQPValue::Boolean(true));
+    }
+    let properties = BasicProperties::default();
+    let properties = if envelope.expires {
+        properties.with_expiration("0".into())
+    } else {
+        properties
+    };
+    properties
         .with_content_type("application/json".into())
         // Durable also on classic queues.
         .with_delivery_mode(2)
         .with_headers(headers)
+}
+
+/// Whether a message is doctor's.
+pub(super) fn is_probe(properties: &BasicProperties) -> bool {
+    let headers = properties.headers().as_ref();
+    headers.is_some_and(|headers| headers.inner().contains_key(PROBE))
 }
 
 /// A whole number of a message's headers.

@@ -1,7 +1,7 @@
 //! Waiting for a message without polling and without taking what nobody asked for.
 
 use super::hands::Hand;
-use super::publisher::{DELIVERIES, LATER, number};
+use super::publisher::{DELIVERIES, LATER, is_probe, number};
 use super::{Inner, topology};
 use crate::job::Accelerator;
 use crate::queue::Delivery;
@@ -181,7 +181,8 @@ async fn leave(standing: Standing) -> anyhow::Result<Channel> {
     Ok(standing.channel)
 }
 
-/// A message as it is handed over; `None` where its delay is longer than the parking queues': it is sent on.
+/// A message as it is handed over; `None` where its delay is longer than the parking queues': it is sent on; and where
+/// it is a probe, which has arrived.
 async fn in_hand(
     inner: &Inner,
     accelerator: Accelerator,
@@ -194,6 +195,12 @@ async fn in_hand(
         .unwrap_or_default()
         .max(delivery.redelivered.into());
     let before = header(DELIVERIES).unwrap_or_default().saturating_add(here);
+    if is_probe(&delivery.properties) {
+        if delivery.acker.ack(BasicAckOptions::default()).await? {
+            inner.take.give_back(channel);
+        }
+        return Ok(None);
+    }
     let later = number(&delivery.properties, LATER).and_then(|left| u64::try_from(left).ok());
     let hand = Hand {
         accelerator,

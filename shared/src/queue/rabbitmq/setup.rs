@@ -12,8 +12,9 @@ use lapin::{Channel, ErrorKind, ExchangeKind};
 use serde_json::Value;
 
 /// AMQP's reply codes.
-const REFUSED: u16 = 403;
+pub(super) const REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
+const LOCKED: u16 = 405;
 const OTHER_ARGUMENTS: u16 = 406;
 
 /// What is there against what this version declares.
@@ -23,8 +24,8 @@ pub enum Compared {
     Same,
     /// AMQP compares only for who may configure.
     NotAllowed,
-    /// The first that differs, for people.
-    Different(String),
+    /// What is missing or differs and what to do about it, for people.
+    Different(Vec<String>),
 }
 
 /// One exchange or queue.
@@ -130,24 +131,63 @@ pub(super) async fn check(link: &Link) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Compares arguments. Declaring what is there with the same arguments does nothing.
+/// Compares arguments of all that is there. Declaring what is there with the same arguments does nothing.
 pub(super) async fn compare(link: &Link) -> anyhow::Result<Compared> {
+    let (mut different, mut allowed) = (Vec::new(), true);
     for part in Part::all(&Topology::expected()) {
-        if !is_there(link, part).await? {
-            return Ok(Compared::Different(format!("there is no {part}")));
+        match is_there(link, part).await {
+            Ok(true) => {}
+            Ok(false) => {
+                different.push(format!("there is no {part}; dispatcher setup makes it"));
+                continue;
+            }
+            Err(error) if error.downcast_ref().and_then(reply_code) == Some(LOCKED) => {
+                different.push(format!(
+                    "the {part} belongs to another connection alone (exclusive); end that, then dispatcher setup"
+                ));
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
+        if !allowed {
+            continue;
         }
         let channel = link.channel().await?;
         let declared = link.in_time("compare arguments", async { Ok(part.declare(&channel, false).await) });
         match declared.await? {
             Ok(()) => link.give_back(channel),
-            Err(error) if reply_code(&error) == Some(REFUSED) => return Ok(Compared::NotAllowed),
-            Err(error) if reply_code(&error) == Some(OTHER_ARGUMENTS) => {
-                return Ok(Compared::Different(format!("{:#}", differs(part, &error))));
+            Err(error) if reply_code(&error) == Some(REFUSED) => allowed = false,
+            Err(error) if matches!(reply_code(&error), Some(OTHER_ARGUMENTS | LOCKED)) => {
+                different.push(difference(part, &error.to_string()));
             }
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Compared::Same)
+    match (different.is_empty(), allowed) {
+        (false, _) => Ok(Compared::Different(different)),
+        (true, true) => Ok(Compared::Same),
+        (true, false) => Ok(Compared::NotAllowed),
+    }
+}
+
+/// The broker names the first argument that differs: `inequivalent arg 'x-message-ttl' for queue 'q' in vhost 'v':
+/// received none but current is the value '5' of type 'long'`.
+fn difference(part: Part<'_>, broker: &str) -> String {
+    const REMEDY: &str = "delete it when it is empty, then dispatcher setup (the ledger's jobs are announced again), or use \
+                          another virtual host";
+    let parsed = || {
+        let (_, rest) = broker.split_once("inequivalent arg '")?;
+        let (argument, rest) = rest.split_once('\'')?;
+        let (_, rest) = rest.split_once("received ")?;
+        let (expected, current) = rest.split_once(" but current is ")?;
+        Some((argument, expected, current.lines().next().unwrap_or_default()))
+    };
+    match parsed() {
+        Some((argument, expected, current)) => {
+            format!("the {part} has {argument} {current} where this version has {expected}; {REMEDY}")
+        }
+        None => format!("the {part} is not this version's ({broker}); {REMEDY}"),
+    }
 }
 
 async fn is_there(link: &Link, part: Part<'_>) -> anyhow::Result<bool> {
@@ -195,7 +235,7 @@ fn table(queue: &QueueOf) -> FieldTable {
     table
 }
 
-fn reply_code(error: &lapin::Error) -> Option<u16> {
+pub(super) fn reply_code(error: &lapin::Error) -> Option<u16> {
     match error.kind() {
         ErrorKind::ProtocolError(error) => Some(error.get_id()),
         _ => None,
@@ -208,4 +248,26 @@ fn differs(part: Part<'_>, error: &lapin::Error) -> anyhow::Error {
         "the {part} exists with other arguments than this version's, and was left as it is; delete it when it is empty \
          (the ledger's jobs are announced again), or use another virtual host"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Part, difference};
+    use crate::queue::rabbitmq::topology::Topology;
+
+    #[test]
+    fn what_differs_is_named_with_both_values() {
+        let all = Topology::expected();
+        let part = Part::Queue(&all.queues[0]);
+        let said = "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue 'trainyard.cpu' in vhost 'v': received \
+                    none but current is the value '5' of type 'long'";
+        let text = difference(part, said);
+        assert!(
+            text.starts_with(
+                "the queue trainyard.cpu has x-message-ttl the value '5' of type 'long' where this version has none;"
+            ),
+            "{text}"
+        );
+        assert!(difference(part, "something else").contains("(something else)"));
+    }
 }

@@ -209,7 +209,7 @@ impl Topology {
 }
 
 /// Where a message goes on after `bit` of its delay.
-fn below(bit: u32) -> String {
+pub(super) fn below(bit: u32) -> String {
     match bit {
         0 => EXCHANGE.to_owned(),
         bit => delay_exchange(bit - 1),
