@@ -146,7 +146,7 @@ async fn handle(context: Arc<Context>, delivery: Delivery, busy: Busy) -> Option
     let message: Message = match delivery.message() {
         Ok(message) => message,
         Err(error) => {
-            let reason = format!("failed to read the message: {error}");
+            let reason = printable(&format!("failed to read the message: {error}"));
             tracing::error!("{reason}");
             let settled = context
                 .queue
@@ -161,6 +161,13 @@ async fn handle(context: Arc<Context>, delivery: Delivery, busy: Busy) -> Option
     let attempted = attempt(&context, &message.job, Some(&delivery.receipt)).await;
     settle(&context, delivery, &message, &attempted).await;
     Some((message.job, attempted))
+}
+
+/// An error that quotes what anybody may have sent, fit for logs.
+fn printable(text: &str) -> String {
+    const LONGEST: usize = 500;
+    let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().take(LONGEST).map(plain).collect()
 }
 
 /// A job without its message.
@@ -181,4 +188,15 @@ fn was_worked_on(ending: &Ending) -> bool {
             | Ending::NoJob { .. }
             | Ending::LedgerAway { .. }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn what_strangers_send_cannot_write_to_a_terminal() {
+        assert_eq!(printable("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
+        assert_eq!(printable(&"ä".repeat(10_000)).chars().count(), 500);
+    }
 }

@@ -38,12 +38,19 @@ pub struct Delivery {
     pub deliveries: u32,
 }
 
+/// Most bytes that a message may have; ours have about a hundred.
+const MAX_BYTES: usize = 4096;
+
 impl Delivery {
-    /// The message.
+    /// The message. Anybody who can reach the queue may have written it.
     ///
     /// # Errors
-    /// Undecodable bytes: the caller settles them [`Settlement::Dead`].
+    /// Undecodable bytes, or more of them than any message has: the caller settles them [`Settlement::Dead`].
     pub fn message(&self) -> Result<Message, serde_json::Error> {
+        if self.body.len() > MAX_BYTES {
+            let text = format!("{} bytes are more than a message has", self.body.len());
+            return Err(serde::de::Error::custom(text));
+        }
         serde_json::from_slice(&self.body)
     }
 }
