@@ -39,7 +39,7 @@ pub(crate) enum Command {
         #[arg(long)]
         all: bool,
         /// Of all, only those that failed for this cause.
-        #[arg(long, requires = "all", value_name = "CAUSE", value_parser = cause)]
+        #[arg(long, conflicts_with = "jobs", value_name = "CAUSE", value_parser = cause)]
         cause: Option<FailureCause>,
     },
 }

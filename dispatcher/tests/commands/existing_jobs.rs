@@ -146,6 +146,65 @@ async fn failed_jobs_are_listed_with_their_cause() {
     );
 }
 
+#[tokio::test]
+async fn all_jobs_that_an_outage_ended_are_requeued_and_no_other() {
+    use FailureCause::{Infrastructure, User};
+    let machine = Machine::new();
+    let mut jobs = Vec::new();
+    for (tag, cause) in [("t1", Infrastructure), ("t2", User), ("t3", Infrastructure)] {
+        let id = machine
+            .run(&["publish", "--project", "sentiment", "--tag", tag])
+            .last_line();
+        machine.bring(&id, Status::Failed, Some(cause)).await;
+        jobs.push(id);
+    }
+    let list = machine
+        .run(&["dead", "list", "--cause", "infrastructure", "--output", "json"])
+        .json();
+    let listed: Vec<_> = list
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|job| &job["failure"])
+        .collect();
+    assert_eq!(listed, ["infrastructure"; 2]);
+    let done = machine.run(&["dead", "requeue", "--all", "--cause", "infrastructure"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let status = |id: &String| machine.status(id)["status"].clone();
+    assert_eq!(
+        jobs.iter().map(status).collect::<Vec<_>>(),
+        ["queued", "failed", "queued"]
+    );
+    let done = machine.run(&["dead", "requeue", "--all"]);
+    assert_eq!((done.code, status(&jobs[1])), (0, "queued".into()), "{done:?}");
+}
+
+#[tokio::test]
+async fn of_several_jobs_none_is_requeued_if_one_cannot_be() {
+    let machine = Machine::new();
+    let failed = machine.publish();
+    let good = machine
+        .run(&["publish", "--project", "sentiment", "--tag", "t2"])
+        .last_line();
+    machine.bring(&failed, Status::Failed, Some(FailureCause::User)).await;
+    machine.bring(&good, Status::Registered, None).await;
+    let done = machine.run(&["dead", "requeue", &failed, &good]);
+    assert_eq!(done.code, 64, "{done:?}");
+    assert!(done.stderr.contains(&good), "{done:?}");
+    assert_eq!(machine.status(&failed)["status"], "failed");
+    let done = machine.run(&["dead", "requeue", &failed, &failed]);
+    assert_eq!(done.code, 0, "{done:?}");
+    for wrong in [
+        &["dead", "requeue"][..],
+        &["dead", "requeue", "--all", &failed],
+        &["dead", "requeue", &failed, "--cause", "user"],
+        &["dead", "requeue", "--cause", "user"],
+        &["dead", "list", "--cause", "bad luck"],
+    ] {
+        assert_eq!(machine.run(wrong).code, 64, "{wrong:?}");
+    }
+}
+
 #[test]
 fn a_job_that_nobody_published_exits_64() {
     let machine = Machine::new();

@@ -212,7 +212,7 @@ async fn the_dispatcher_sets_a_broker_up_once_and_looks_at_it() {
         format!("{} {}", check["verdict"], check["found"])
     };
     for (what, says) in [
-        ("broker", "x-consumer-timeout"),
+        ("broker timer", "x-consumer-timeout"),
         ("broker queues", "all there, with the arguments"),
         ("broker publishing", "comes back"),
     ] {

@@ -3,6 +3,7 @@
 mod access;
 mod alone;
 mod delivery;
+mod doctor;
 mod journey;
 
 use shared::queue::{Queue, Settlement};
