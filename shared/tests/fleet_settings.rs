@@ -44,6 +44,10 @@ fn one_machine_needs_no_settings() {
         (Duration::from_secs(30), Duration::from_secs(90))
     );
     assert_eq!(
+        (fleet.retention.checkpoints, fleet.retention.jobs),
+        (Duration::ZERO, Duration::from_secs(30 * 86_400))
+    );
+    assert_eq!(
         (fleet.environment.as_str(), fleet.registry_root.as_str()),
         ("dev", "neptune-ai-model-registry")
     );
@@ -53,6 +57,17 @@ fn one_machine_needs_no_settings() {
         std::path::Path::new("/home/u/.cache/huggingface/hub")
     );
     assert!(fleet.notices.is_empty() && fleet.hf_token.is_none());
+}
+
+#[test]
+fn retention_is_a_time_or_for_ever() {
+    let fleet = fleet(&[("TRAINYARD_KEEP_CHECKPOINTS", "2h"), ("TRAINYARD_KEEP_JOBS", "forever")]).unwrap();
+    assert_eq!(fleet.retention.checkpoints, Duration::from_secs(7200));
+    assert_eq!(fleet.retention.jobs, Duration::MAX);
+    for name in ["TRAINYARD_KEEP_CHECKPOINTS", "TRAINYARD_KEEP_JOBS"] {
+        let said = error(&[(name, "30")]);
+        assert!(said.contains(name) && said.contains("30d, or forever"), "{said}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::yard::{GOOD, Yard, content, drain};
 use shared::exit::ExitCode;
-use shared::ledger::{FailureCause, Status};
+use shared::ledger::{Event, FailureCause, Status};
 use std::time::{Duration, Instant};
 use worker::attempt::attempt;
 use worker::follow::follow;
@@ -102,6 +102,36 @@ async fn the_same_defect_on_two_hosts_is_poison() {
         (state.status, state.failure),
         (Status::Failed, Some(FailureCause::Poison))
     );
+}
+
+/// Nobody reports: the claims that were lost are counted by those that come after them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_silences_every_worker_ends_as_poison() {
+    let yard = Yard::new().await;
+    let id = yard.publish(content()).await;
+    for lost in 0..=10 {
+        let worker = yard.worker_on(&format!("host-{lost}"), &format!("lost-{lost}"), GOOD);
+        let now = yard.ledger.read(&id).await.unwrap();
+        assert_eq!(now.state.claims_lost, lost);
+        yard.ledger.claim(&id, &now, worker.claimant(), None).await.unwrap();
+        if lost < 10 {
+            let now = yard.ledger.read(&id).await.unwrap();
+            yard.ledger.apply(&id, &now, &Event::Expire).await.unwrap();
+        }
+    }
+    drain(&yard.worker("last", GOOD)).await;
+    let state = yard.state(&id).await;
+    assert_eq!(
+        (state.status, state.failure, state.token),
+        (Status::Failed, Some(FailureCause::Poison), 11)
+    );
+    let cause = state.cause.unwrap_or_default();
+    assert!(cause.contains("11 claims in a row ended without a word"), "{cause}");
+    assert!(yard.visible().await.is_empty());
+    // Whoever comes to its message afterwards finds nothing to do.
+    yard.ring(&id).await;
+    let attempted = attempt(&yard.worker("later", GOOD), &id, None).await;
+    assert_eq!(attempted.ending, Ending::EndedBefore);
 }
 
 #[tokio::test(flavor = "multi_thread")]

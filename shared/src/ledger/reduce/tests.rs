@@ -170,6 +170,36 @@ fn a_newer_checkpoint_of_the_lost_claim_forgives_all_before_it() {
 }
 
 #[test]
+fn work_is_counted_by_the_renewals_of_every_claim_and_forgotten_by_a_reopening() {
+    let renewed = |mut now: State, times| {
+        for _ in 0..times {
+            now = reduce(&now, &Event::Renew).expect("a renewal");
+        }
+        now
+    };
+    let next = |now: &State, event| reduce(now, &event).expect("a transition");
+    let first = renewed(next(&State::first(), Event::Claim(claimant("one"))), 4);
+    assert_eq!(first.worked_s, 0, "its own work is its owner's to count");
+    // 4 renewals of a lease of 30 s; given back, it is not forgotten.
+    let second = next(&next(&first, Event::Release), Event::Claim(claimant("two")));
+    assert_eq!(second.worked_s, 40);
+    // Nor where a claim ended without a word, or by a failure.
+    let third = next(&renewed(second, 2), Event::TakeOver(claimant("three")));
+    assert_eq!(third.worked_s, 60);
+    let failed = next(&renewed(third, 1), retry(FailureCause::Infrastructure, "away"));
+    let fourth = next(&failed, Event::Claim(claimant("four")));
+    assert_eq!(fourth.worked_s, 70);
+    let cancelled = next(
+        &renewed(fourth, 3),
+        Event::Cancel {
+            reason: "by hand".into(),
+        },
+    );
+    let anew = next(&next(&cancelled, Event::Reopen), Event::Claim(claimant("five")));
+    assert_eq!(anew.worked_s, 0);
+}
+
+#[test]
 fn the_newest_two_checkpoints_of_a_pipeline_are_kept_and_steps_only_rise() {
     let mut now = state(Status::Running);
     for step in [10, 20, 30] {
