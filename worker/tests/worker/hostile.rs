@@ -49,7 +49,7 @@ async fn messages_that_are_none_are_buried_and_the_next_one_is_done() {
         "[".repeat(4000).into_bytes(),
         "{\"a\":".repeat(800).into_bytes(),
         vec![b' '; 8 << 20],
-        format!(r#"{{"schema":1,"job":"../../etc/passwd","accelerator":"cpu","postponed":0}}"#).into(),
+        br#"{"schema":1,"job":"../../etc/passwd","accelerator":"cpu","postponed":0}"#.to_vec(),
         format!(r#"{{"schema":1,"job":"{id}/../{id}","accelerator":"cpu","postponed":0}}"#).into(),
         format!(
             r#"{{"schema":1,"job":"{}","accelerator":"cpu","postponed":0}}"#,
