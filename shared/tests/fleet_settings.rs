@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
-use shared::settings::{Fleet, SettingsError, Variables};
+use shared::settings::{Fleet, Protect, SettingsError, Variables};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -196,4 +196,26 @@ fn the_shipped_file_of_the_fleet_says_the_defaults() {
     let shipped = Fleet::load(&environment(&[]), &Variables::new(), Some(path.as_ref())).unwrap();
     let bare = fleet(&[]).unwrap();
     assert_eq!(format!("{shipped:?}"), format!("{bare:?}"));
+}
+
+#[test]
+fn the_machines_own_notices_are_looked_for_unless_switched_off() {
+    let endpoint = |pairs: &[(&str, &str)]| fleet(pairs).unwrap().metadata_endpoint;
+    assert_eq!(endpoint(&[]).as_deref(), Some("http://169.254.169.254"));
+    let other = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://[fd00:ec2::254]/");
+    assert_eq!(endpoint(&[other]).as_deref(), Some("http://[fd00:ec2::254]"));
+    assert_eq!(endpoint(&[other, ("AWS_EC2_METADATA_DISABLED", "true")]), None);
+    assert_eq!(fleet(&[]).unwrap().protect, None);
+    assert_eq!(
+        fleet(&[("TRAINYARD_PROTECT", "kubernetes")]).unwrap().protect,
+        Some(Protect::Kubernetes)
+    );
+    for (name, value, expected) in [
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "169.254.169.254", "http(s) URL"),
+        ("TRAINYARD_PROTECT", "ecs", "none, kubernetes"),
+        ("TRAINYARD_HOST", "a/b", "letters, digits and hyphens"),
+    ] {
+        let said = error(&[(name, value)]);
+        assert!(said.contains(name) && said.contains(expected), "{said}");
+    }
 }

@@ -155,7 +155,7 @@ async fn work(
         Ok(folder) => folder,
         Err(error) => return Ending::Failed(failure::file("the working folder", &error)),
     };
-    let interruption = Interruption::of(&context.shutdown);
+    let interruption = Interruption::of(&context.shutdown, &context.grace);
     let work = Work {
         context,
         job,

@@ -1,5 +1,6 @@
 //! What every part of a worker needs to know.
 
+use crate::interruption::Grace;
 use crate::metrics::Metrics;
 use crate::models::Models;
 use crate::work_folder::WorkFolder;
@@ -63,7 +64,7 @@ pub struct Context {
     /// Its lease.
     pub lease: Duration,
     /// From the first signal to the end of the process.
-    pub grace: Duration,
+    pub grace: Grace,
     /// How to start a trainer.
     pub trainer: TrainerProgram,
     /// Where claims have their folders.

@@ -22,6 +22,7 @@ pub mod models;
 pub mod outcome;
 pub mod pipeline;
 pub mod pool;
+pub mod protect;
 pub mod run;
 mod settle;
 mod slots;

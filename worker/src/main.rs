@@ -8,6 +8,7 @@ use shared::monitor::{Monitor, Readiness};
 use shared::shutdown::Shutdown;
 use std::error::Error;
 use worker::cli::{Cli, Command, Run};
+use worker::run::Beside;
 use worker::{run, start};
 
 fn main() -> std::process::ExitCode {
@@ -42,14 +43,18 @@ async fn serve(prepared: start::Prepared, run: &Run) -> Result<ExitCode, ExitCod
     let alone = prepared.fleet.queue_url.scheme() == "embedded";
     let fleet = alone.then(|| FleetSeries::register(&registry)).transpose();
     let fleet = fleet.map_err(|error| complain(ExitCode::Infrastructure, &error))?;
-    let retention = prepared.fleet.retention;
+    let also = Beside {
+        fleet: fleet.map(|series| (series, prepared.fleet.retention)),
+        metadata_endpoint: prepared.fleet.metadata_endpoint.clone(),
+        pod: start::pod(&prepared.fleet),
+    };
     let context = start::connect(prepared, &registry, shutdown.clone())
         .await
         .map_err(|error| complain(error.code, &error))?;
     if let Some(monitor) = monitor {
         tokio::spawn(monitor.serve(registry, readiness.clone(), shutdown.hard().clone()));
     }
-    Ok(run::run(context, readiness, run, fleet.map(|series| (series, retention))).await)
+    Ok(run::run(context, readiness, run, also).await)
 }
 
 fn usage(error: &clap::Error) -> std::process::ExitCode {

@@ -42,6 +42,12 @@ impl Pool {
         self.slots.busy()
     }
 
+    /// Slots in use, as they change.
+    #[must_use]
+    pub fn watch_busy(&self) -> tokio::sync::watch::Receiver<usize> {
+        self.slots.watch_busy()
+    }
+
     /// All slots.
     #[must_use]
     pub fn size(&self) -> usize {

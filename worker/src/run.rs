@@ -5,7 +5,8 @@ use crate::context::Context;
 use crate::drain::Drain;
 use crate::follow::{follow, settle_ended};
 use crate::pool::Pool;
-use crate::{caretaker, heartbeat, interruption};
+use crate::protect::Pod;
+use crate::{caretaker, heartbeat, interruption, protect};
 use shared::exit::ExitCode;
 use shared::fleet_series::FleetSeries;
 use shared::monitor::Readiness;
@@ -14,25 +15,38 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Works as the command line says, and returns the exit code. `fleet`: this worker looks after the fleet too and shows
-/// its series, as it does where queue and store are on one machine.
-pub async fn run(
-    context: Context,
-    readiness: Readiness,
-    run: &Run,
-    fleet: Option<(FleetSeries, Retention)>,
-) -> ExitCode {
+/// What a worker does beside its jobs.
+#[derive(Debug)]
+pub struct Beside {
+    /// Looks after the fleet and shows its series, as a worker does where queue and store are on one machine.
+    pub fleet: Option<(FleetSeries, Retention)>,
+    /// Where the machine says that it is about to end.
+    pub metadata_endpoint: Option<String>,
+    /// Whom to tell that it is busy.
+    pub pod: Option<Pod>,
+}
+
+/// Works as the command line says, and returns the exit code.
+pub async fn run(context: Context, readiness: Readiness, run: &Run, also: Beside) -> ExitCode {
     let context = Arc::new(context);
     let pool = Arc::new(Pool::new(Arc::clone(&context), readiness.clone(), run.slots.get()));
     let beside = CancellationToken::new();
-    tokio::spawn(interruption::limit(context.shutdown.clone(), context.grace));
+    tokio::spawn(interruption::limit(context.shutdown.clone(), context.grace.clone()));
+    // These two end with the process: a spot notice may still shorten a stop that has begun.
+    if let Some(endpoint) = also.metadata_endpoint {
+        let (shutdown, grace) = (context.shutdown.clone(), context.grace.clone());
+        tokio::spawn(interruption::instance::watch(endpoint, shutdown, grace));
+    }
+    if let Some(pod) = also.pod {
+        tokio::spawn(protect::run(pod, pool.watch_busy()));
+    }
     let beating = tokio::spawn(heartbeat::run(
         Arc::clone(&context),
         Arc::clone(&pool),
         readiness,
         beside.clone(),
     ));
-    let caring = fleet.map(|(series, retention)| {
+    let caring = also.fleet.map(|(series, retention)| {
         let care = caretaker::run(Arc::clone(&context), series, retention, beside.clone());
         tokio::spawn(care)
     });

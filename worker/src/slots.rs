@@ -2,15 +2,14 @@
 
 use crate::metrics::Metrics;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 /// All places of a worker. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Slots {
     permits: Arc<Semaphore>,
-    busy: Arc<AtomicUsize>,
+    busy: watch::Sender<usize>,
     size: usize,
     metrics: Metrics,
 }
@@ -35,7 +34,7 @@ impl Slots {
         let size = size.max(1);
         let slots = Self {
             permits: Arc::new(Semaphore::new(size)),
-            busy: Arc::default(),
+            busy: watch::Sender::new(0),
             size,
             metrics: metrics.clone(),
         };
@@ -50,7 +49,12 @@ impl Slots {
 
     /// How many have a job.
     pub(crate) fn busy(&self) -> usize {
-        self.busy.load(Ordering::Relaxed)
+        *self.busy.borrow()
+    }
+
+    /// How many have a job, as it changes.
+    pub(crate) fn watch_busy(&self) -> watch::Receiver<usize> {
+        self.busy.subscribe()
     }
 
     /// Waits for a free place; `None` when `stop` comes first.
@@ -78,7 +82,7 @@ impl Slots {
 impl Permit {
     /// There is a job.
     pub(crate) fn take(self) -> Busy {
-        self.slots.busy.fetch_add(1, Ordering::Relaxed);
+        self.slots.busy.send_modify(|busy| *busy += 1);
         self.slots.show();
         Busy {
             _permit: self.permit,
@@ -89,7 +93,7 @@ impl Permit {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.slots.busy.fetch_sub(1, Ordering::Relaxed);
+        self.slots.busy.send_modify(|busy| *busy -= 1);
         self.slots.show();
     }
 }

@@ -3,8 +3,10 @@
 use crate::accelerator::{self, Found};
 use crate::cli::Run;
 use crate::context::{Context, Identity, TrainerProgram};
+use crate::interruption::Grace;
 use crate::metrics::Metrics;
 use crate::models::HubModels;
+use crate::protect::{self, Pod};
 use crate::trainer_process;
 use crate::work_folder::WorkFolder;
 use anyhow::Context as _;
@@ -13,7 +15,7 @@ use shared::connect::ConnectError;
 use shared::exit::ExitCode;
 use shared::hub::HubSettings;
 use shared::ledger::{LeaseWatch, Ledger};
-use shared::settings::{Fleet, Variables};
+use shared::settings::{Fleet, Protect, Variables};
 use shared::shutdown::Shutdown;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -130,7 +132,7 @@ pub async fn connect(prepared: Prepared, registry: &Registry, shutdown: Shutdown
         metrics,
         identity,
         lease: fleet.lease,
-        grace: fleet.grace,
+        grace: Grace::new(fleet.grace),
         trainer,
         work,
         shutdown,
@@ -139,8 +141,38 @@ pub async fn connect(prepared: Prepared, registry: &Registry, shutdown: Shutdown
     })
 }
 
+/// The worker's own pod, where a setting asks for its protection. What is missing is said, and ends nothing.
+#[must_use]
+pub fn pod(fleet: &Fleet) -> Option<Pod> {
+    let Some(Protect::Kubernetes) = fleet.protect else {
+        return None;
+    };
+    let variable = |name: &str| std::env::var(name).with_context(|| format!("{name} is not set"));
+    let open = || {
+        let account = fleet
+            .service_account
+            .as_deref()
+            .unwrap_or(Path::new(protect::SERVICE_ACCOUNT));
+        let (host, port) = (
+            variable("KUBERNETES_SERVICE_HOST")?,
+            variable("KUBERNETES_SERVICE_PORT")?,
+        );
+        // A pod's host name is its own, unless it is long or the pod uses the host's network.
+        let name = variable("POD_NAME").unwrap_or_else(|_| node_name());
+        Pod::open(account, &host, &port, &name)
+    };
+    open()
+        .inspect_err(|error| {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "TRAINYARD_PROTECT=kubernetes has no effect here"
+            );
+        })
+        .ok()
+}
+
 fn identify(fleet: &Fleet, found: &Found) -> Identity {
-    let host = host_name();
+    let host = fleet.host.clone().unwrap_or_else(host_name);
     // A process number comes again after a restart, in containers at once: the rest of the name does not.
     let unique = uuid::Uuid::new_v4().simple().to_string();
     Identity {
@@ -153,13 +185,16 @@ fn identify(fleet: &Fleet, found: &Found) -> Identity {
 
 /// The host's name, as far as it can be part of a key.
 fn host_name() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let plain: String = name
+    let plain: String = node_name()
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' })
         .take(60)
         .collect();
     if plain.is_empty() { "host".to_owned() } else { plain }
+}
+
+fn node_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Trainers run in a folder of their own choice: their paths must not depend on it.

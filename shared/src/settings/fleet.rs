@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The fleet's variables. Anything else in `config/fleet.env` is an error.
-pub const FLEET_VARIABLES: [&str; 42] = [
+pub const FLEET_VARIABLES: [&str; 47] = [
     "TRAINYARD_QUEUE_URL",
     "TRAINYARD_STORE_URL",
     "TRAINYARD_REGISTRY_URL",
@@ -26,6 +26,9 @@ pub const FLEET_VARIABLES: [&str; 42] = [
     "TRAINYARD_BUILD_TAG",
     "TRAINYARD_TRAINER",
     "TRAINYARD_LOG_FORMAT",
+    "TRAINYARD_HOST",
+    "TRAINYARD_PROTECT",
+    "TRAINYARD_SERVICE_ACCOUNT",
     "TRAINYARD_S3_ENDPOINT",
     "TRAINYARD_S3_PATH_STYLE",
     "ONCLUSIVEML_TRACKING_BACKEND_USE_S3_BACKEND",
@@ -48,6 +51,8 @@ pub const FLEET_VARIABLES: [&str; 42] = [
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_S3",
     "AWS_ENDPOINT_URL_SQS",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
     "HF_ENDPOINT",
     "HF_TOKEN",
     "HF_HOME",
@@ -80,6 +85,15 @@ pub struct Fleet {
     pub grace: Duration,
     /// `TRAINYARD_KEEP_CHECKPOINTS`, default 0 s, and `TRAINYARD_KEEP_JOBS`, default 30 days.
     pub retention: Retention,
+    /// `TRAINYARD_HOST`, default the host's own name: what a worker calls its host. Errors on two hosts are two witnesses.
+    pub host: Option<String>,
+    /// `TRAINYARD_PROTECT`, default none: who is told that a busy worker shall not be scaled in.
+    pub protect: Option<Protect>,
+    /// `TRAINYARD_SERVICE_ACCOUNT`: folder of the pod's token, where it is not mounted as usual.
+    pub service_account: Option<PathBuf>,
+    /// `AWS_EC2_METADATA_SERVICE_ENDPOINT`, default `http://169.254.169.254`; `None` with
+    /// `AWS_EC2_METADATA_DISABLED=true`. Where spot notices come from.
+    pub metadata_endpoint: Option<String>,
     /// `TRAINYARD_WORK`, default `.trainyard/work`: folders of running jobs.
     pub work: PathBuf,
     /// `TRAINYARD_BUILD_TAG`, default `dev-<version>`: the image tag of this build.
@@ -105,6 +119,13 @@ pub struct Fleet {
     pub hub_cache_bytes: u64,
     /// What a person should know before anything runs, for example why a bucket is not used.
     pub notices: Vec<String>,
+}
+
+/// Who can be told that a worker is busy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protect {
+    /// The cluster that the worker's pod runs in.
+    Kubernetes,
 }
 
 impl Fleet {
@@ -169,6 +190,10 @@ impl Fleet {
                 .duration("TRAINYARD_GRACE")?
                 .unwrap_or(Duration::from_secs(90)),
             retention: retention(variables)?,
+            host: variables.read("TRAINYARD_HOST", host_name)?,
+            protect: variables.word("TRAINYARD_PROTECT", &PROTECT)?.unwrap_or_default(),
+            service_account: variables.text("TRAINYARD_SERVICE_ACCOUNT").map(PathBuf::from),
+            metadata_endpoint: metadata_endpoint(variables)?,
             work: variables
                 .text("TRAINYARD_WORK")
                 .unwrap_or_else(|| ".trainyard/work".into())
@@ -193,6 +218,7 @@ impl Fleet {
     }
 }
 
+const PROTECT: [(&str, Option<Protect>); 2] = [("none", None), ("kubernetes", Some(Protect::Kubernetes))];
 const QUEUES: [&str; 4] = ["embedded:", "amqp://", "amqps://", "sqs://"];
 const REGISTRIES: [&str; 4] = ["bucket:", "neptune:", "mlflow+http://", "mlflow+https://"];
 
@@ -265,13 +291,33 @@ fn aws(variables: &Variables) -> Result<AwsAccess, SettingsError> {
 }
 
 fn hub_endpoint(variables: &Variables) -> Result<String, SettingsError> {
-    let endpoint = variables.read("HF_ENDPOINT", |text| {
-        let valid = text.starts_with("http://") || text.starts_with("https://");
-        valid
-            .then(|| text.trim_end_matches('/').to_owned())
-            .ok_or_else(|| "an http(s) URL".to_owned())
-    })?;
+    let endpoint = variables.read("HF_ENDPOINT", http_url)?;
     Ok(endpoint.unwrap_or_else(|| "https://huggingface.co".to_owned()))
+}
+
+/// The variables of AWS's own clients, with their meaning.
+fn metadata_endpoint(variables: &Variables) -> Result<Option<String>, SettingsError> {
+    if variables.boolean("AWS_EC2_METADATA_DISABLED")?.unwrap_or(false) {
+        return Ok(None);
+    }
+    let endpoint = variables.read("AWS_EC2_METADATA_SERVICE_ENDPOINT", http_url)?;
+    Ok(Some(endpoint.unwrap_or_else(|| "http://169.254.169.254".to_owned())))
+}
+
+/// Without a slash at its end.
+fn http_url(text: &str) -> Result<String, String> {
+    let valid = text.starts_with("http://") || text.starts_with("https://");
+    valid
+        .then(|| text.trim_end_matches('/').to_owned())
+        .ok_or_else(|| "an http(s) URL".to_owned())
+}
+
+/// Part of keys in the store, as every worker's name is.
+fn host_name(text: &str) -> Result<String, String> {
+    let plain = text.len() <= 60 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    plain
+        .then(|| text.to_owned())
+        .ok_or_else(|| "at most 60 letters, digits and hyphens".to_owned())
 }
 
 /// The order of `huggingface_hub.constants`.

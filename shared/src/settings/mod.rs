@@ -16,7 +16,7 @@ mod variables;
 pub use connection::Connection;
 pub use dotenv::{Assignment, parse as parse_dotenv};
 pub use error::{Contradiction, SettingsError};
-pub use fleet::{FLEET_VARIABLES, Fleet};
+pub use fleet::{FLEET_VARIABLES, Fleet, Protect};
 pub use origin::Origin;
 pub use variables::{Variable, Variables};
 

@@ -4,7 +4,6 @@ use super::Work;
 use super::retrieve::Prepared;
 use super::train_watch::TrainWatch;
 use crate::failure;
-use crate::interruption::trainers_part;
 use crate::outcome::{Ending, Failure};
 use crate::trainer_process::TrainerProcess;
 use shared::ledger::{FailureCause, checkpoint};
@@ -51,7 +50,6 @@ async fn train(work: &Work<'_>, prepared: &Prepared) -> Result<Trained, Ending> 
         program: work.context.trainer.program.clone(),
         leading: work.context.trainer.leading.clone(),
         environment: work.context.trainer.next_environment(),
-        grace: trainers_part(work.context.grace),
         inputs: work.folder.inputs(),
         outputs: outputs.clone(),
         checkpoints: checkpoints.clone(),

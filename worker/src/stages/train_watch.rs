@@ -5,6 +5,7 @@ use crate::interruption::Interruption;
 use crate::metrics::Metrics;
 use shared::ledger::{Claim, Event as LedgerEvent, Progress, checkpoint};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -18,7 +19,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 pub(super) struct TrainWatch {
     pipeline: String,
     progress: watch::Sender<Option<Progress>>,
-    checkpoint: watch::Sender<Option<(u64, PathBuf)>>,
+    checkpoint: watch::Sender<Option<Arc<Kept>>>,
     checkpoints: PathBuf,
     uploads: PathBuf,
     saving: JoinSet<()>,
@@ -38,6 +39,7 @@ impl TrainWatch {
             work.claim.clone(),
             pipeline.to_owned(),
             checkpoint_seen,
+            work.interruption.clone(),
         ));
         Self {
             pipeline: pipeline.to_owned(),
@@ -91,11 +93,22 @@ impl TrainWatch {
 
     /// Keeps a checkpoint as it is now: the trainer removes old ones when it likes.
     fn keep(&self, step: u64, folder: &str) {
-        let kept = self.uploads.join(step.to_string());
-        match checkpoint_files::keep(&self.checkpoints, folder, &kept) {
-            Ok(()) => {
-                self.checkpoint.send_replace(Some((step, kept)));
-            }
+        // Said twice where it was saved and then interrupted at once.
+        if self
+            .checkpoint
+            .borrow()
+            .as_ref()
+            .is_some_and(|known| known.step == step)
+        {
+            return;
+        }
+        let kept = Kept {
+            step,
+            folder: self.uploads.join(step.to_string()),
+        };
+        match checkpoint_files::keep(&self.checkpoints, folder, &kept.folder) {
+            // One that nobody began to save goes here: saving may be slower than training.
+            Ok(()) => drop(self.checkpoint.send_replace(Some(Arc::new(kept)))),
             Err(error) => tracing::warn!(folder, %error, "a checkpoint was not kept"),
         }
     }
@@ -126,18 +139,39 @@ async fn write_progress(claim: Claim, mut seen: watch::Receiver<Option<Progress>
     }
 }
 
-async fn save_checkpoints(claim: Claim, pipeline: String, mut seen: watch::Receiver<Option<(u64, PathBuf)>>) {
+/// A checkpoint on its way to the store; its folder goes when nobody needs it any more.
+#[derive(Debug)]
+struct Kept {
+    step: u64,
+    folder: PathBuf,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // What stays goes with the claim's folder.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+async fn save_checkpoints(
+    claim: Claim,
+    pipeline: String,
+    mut seen: watch::Receiver<Option<Arc<Kept>>>,
+    interruption: Interruption,
+) {
     while seen.changed().await.is_ok() {
-        let Some((step, folder)) = seen.borrow_and_update().clone() else {
+        let Some(kept) = seen.borrow_and_update().clone() else {
             continue;
         };
-        match checkpoint::save(&claim, &pipeline, step, &folder).await {
-            Ok(saved) => tracing::info!(job = %claim.id(), pipeline, step, saved, "checkpoint"),
+        let (step, started) = (kept.step, Instant::now());
+        match checkpoint::save(&claim, &pipeline, step, &kept.folder).await {
+            Ok(saved) => {
+                interruption.note_saving(started.elapsed());
+                tracing::info!(job = %claim.id(), pipeline, step, saved, "checkpoint");
+            }
             // The next one is coming.
             Err(error) => tracing::warn!(job = %claim.id(), pipeline, step, %error, "a checkpoint was not saved"),
         }
-        // It has served; what stays goes with the claim's folder.
-        let _ = tokio::fs::remove_dir_all(&folder).await;
     }
 }
 

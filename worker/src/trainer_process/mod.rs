@@ -48,8 +48,6 @@ pub struct TrainerProcess {
     pub checkpoints: PathBuf,
     /// Everything the process gets to know of the worker's environment.
     pub environment: Vec<(OsString, OsString)>,
-    /// From SIGTERM to SIGKILL.
-    pub grace: Duration,
 }
 
 /// The process could not be started or watched.
@@ -97,7 +95,7 @@ impl TrainerProcess {
                 read_log(stderr, log, &mut last_words),
             );
         };
-        let ended = until_end(supervise(&mut child, interruption, self.grace), reading).await;
+        let ended = until_end(supervise(&mut child, interruption), reading).await;
         let (status, killed) = ended.map_err(failed)?;
         Ok(account.end(status, killed, memory.rose(), &last_words))
     }
@@ -153,20 +151,22 @@ async fn until_end<T>(supervising: impl Future<Output = T>, reading: impl Future
 }
 
 /// Waits for the end; `true`: it was killed from here.
-async fn supervise(
-    child: &mut Child,
-    interruption: &Interruption,
-    grace: Duration,
-) -> std::io::Result<(ExitStatus, bool)> {
+async fn supervise(child: &mut Child, interruption: &Interruption) -> std::io::Result<(ExitStatus, bool)> {
     tokio::select! {
         status = child.wait() => return Ok((status?, false)),
         () = interruption.hard().cancelled() => return kill(child).await,
-        () = interruption.soft().cancelled() => terminate(child),
+        () = interruption.soft().cancelled() => {}
     }
+    let part = interruption.trainers_part();
+    if part.is_zero() {
+        tracing::warn!("there is no time left to save another checkpoint: the trainer is killed");
+        return kill(child).await;
+    }
+    terminate(child);
     tokio::select! {
         status = child.wait() => Ok((status?, false)),
         () = interruption.hard().cancelled() => kill(child).await,
-        () = tokio::time::sleep(grace) => {
+        () = tokio::time::sleep(part) => {
             tracing::warn!("the trainer did not end within its grace time and is killed");
             kill(child).await
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trainer_protocol::{Cause, Event};
-use worker::interruption::Interruption;
+use worker::interruption::{Grace, Interruption};
 use worker::trainer_process::{TrainerEnd, TrainerProcess};
 
 fn process(folder: &Path, script: &str) -> TrainerProcess {
@@ -21,7 +21,6 @@ fn process(folder: &Path, script: &str) -> TrainerProcess {
         outputs: folder.join("outputs"),
         checkpoints: folder.join("checkpoints"),
         environment: worker::trainer_process::environment(std::env::vars_os(), None),
-        grace: Duration::from_millis(300),
     }
 }
 
@@ -37,10 +36,14 @@ async fn run_told(script: &str, shutdown: &Shutdown, tell: impl Fn(&Event)) -> (
     let mut events = Vec::new();
     let process = process(folder.path(), script);
     let end = process
-        .run(&Interruption::of(shutdown), &log, |event| {
-            tell(&event);
-            events.push(event);
-        })
+        .run(
+            &Interruption::of(shutdown, &Grace::new(Duration::from_millis(600))),
+            &log,
+            |event| {
+                tell(&event);
+                events.push(event);
+            },
+        )
         .await
         .unwrap();
     drop(log);
@@ -134,7 +137,7 @@ async fn a_dropped_run_kills_the_trainer() {
     let process = process(folder.path(), &script);
     let job = "0123456789abcdef0123456789abcdef".parse().unwrap();
     let (log, _task) = JobLog::start(Arc::new(MemoryStore::new()), job, 1);
-    let interruption = Interruption::of(&Shutdown::new());
+    let interruption = Interruption::of(&Shutdown::new(), &Grace::new(Duration::from_secs(1)));
     let pid = tokio::select! {
         pid = crate::yard::file(&pid_file) => pid,
         end = process.run(&interruption, &log, |_| {}) => panic!("ended: {end:?}"),

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use trainer_protocol::{DataColumns, DataFormat, KeywordOptions, Precision, Strategy, Task};
 use worker::context::{Context, Identity, TrainerProgram};
+use worker::interruption::Grace;
 use worker::metrics::Metrics;
 use worker::models::{ModelFolder, Models};
 use worker::pool::Pool;
@@ -115,7 +116,7 @@ impl Yard {
                 accelerator: Accelerator::Cpu,
             },
             lease: Duration::from_secs(3),
-            grace: Duration::from_secs(20),
+            grace: Grace::new(Duration::from_secs(20)),
             trainer: TrainerProgram {
                 program: "/bin/sh".into(),
                 leading: vec![file.into()],
