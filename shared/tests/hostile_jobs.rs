@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::job::{Job, JobError, MAX_BYTES};
 
-const GOLDEN: [(&str, &str); 4] = [
+const GOLDEN: [(&str, &str); 5] = [
     (
         include_str!("golden/job-v1-keywords.json"),
         "0456c9a561efef5c1698bf641ccb7e01",
@@ -22,6 +22,10 @@ const GOLDEN: [(&str, &str); 4] = [
     (
         include_str!("golden/job-v2-time-limit.json"),
         "1adce871883f069aba300762574c3d3a",
+    ),
+    (
+        include_str!("golden/job-v2-checkpoints.json"),
+        "57f6e76e9caf1c939ea5b9718463b9cf",
     ),
 ];
 
@@ -87,6 +91,16 @@ fn a_time_limit_needs_its_schema_and_bounds() {
     assert_eq!(read(&value).unwrap().id().as_str(), GOLDEN[2].1);
     value["schema"] = json!(1);
     assert_eq!(read(&value).unwrap().id().as_str(), GOLDEN[2].1);
+}
+
+#[test]
+fn what_only_a_newer_schema_can_say_is_refused_in_an_older_one() {
+    let mut value = golden(4);
+    value["schema"] = json!(1);
+    assert!(read(&value).unwrap_err().to_string().contains("schema"));
+    let mut old = golden(2);
+    old["schema"] = json!(2);
+    assert_eq!(read(&old).unwrap().id().as_str(), GOLDEN[2].1);
 }
 
 #[test]

@@ -73,6 +73,8 @@ fn every_wrong_value_is_named_with_file_line_and_what_is_expected() {
         ("LOAD_BEST_MODEL_AT_END=perhaps", "true or false"),
         ("METRIC_FOR_BEST_MODEL=f1", "macro_recall"),
         ("EARLY_STOPPING_PATIENCE=-1", "none or a number"),
+        ("CHECKPOINT_EVERY=0", "auto, a number of steps"),
+        ("CHECKPOINT_EVERY=2days", "a time up to a day"),
         ("MAX_LENGTH=1", "from 3"),
         ("SEED=-1", "a number from 0"),
         ("SEED=99999999999999999999", "a number from 0"),

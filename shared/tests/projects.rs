@@ -10,7 +10,7 @@ use shared::project::{Facts, ModelReference, Project, Request, Resolved, load};
 use shared::settings::Fleet;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use trainer_protocol::{DataFormat, Strategy, Task};
+use trainer_protocol::{CheckpointEvery, DataFormat, Strategy, Task};
 
 fn shipped(project: &str, env_file: &str) -> Project {
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
@@ -138,6 +138,27 @@ fn keywords_has_the_components_inference_parameters() {
     let job = into_job(shipped("keywords", "prod.env"));
     let expected = serde_json::json!({"keyphrase_ngram_range": [1, 1], "stop_words": "english", "top_n": 5});
     assert_eq!(job.content.inference_params(), expected);
+}
+
+#[test]
+fn a_checkpoint_interval_is_in_the_job_only_where_somebody_asked_for_one() {
+    let config = Config::new("sentiment", &format!("{SENTIMENT}TRAIN_DATA=data/train.jsonl\n"));
+    let job = |text: Option<&str>| {
+        let set: Vec<_> = text.into_iter().map(|text| ("CHECKPOINT_EVERY", text)).collect();
+        into_job(config.load("sentiment", &set, &[]).unwrap())
+    };
+    let plain = job(None);
+    assert_eq!((plain.schema, job(Some("AUTO")).id()), (1, plain.id()));
+    for (text, expected) in [
+        ("500", CheckpointEvery::Steps(500)),
+        ("10m", CheckpointEvery::Seconds(600)),
+        ("90s", CheckpointEvery::Seconds(90)),
+    ] {
+        let job = job(Some(text));
+        let training = job.content.pipelines["main"].training.as_ref().unwrap();
+        assert_eq!((job.schema, training.checkpoint_every), (2, expected));
+        assert_ne!(job.id(), plain.id());
+    }
 }
 
 #[test]

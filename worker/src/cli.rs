@@ -48,17 +48,21 @@ Settings (environment, then config/fleet.env):
   TRAINYARD_METRICS_ADDR  /metrics, /livez, /readyz         [default: 127.0.0.1:9464]
   TRAINYARD_LEASE         how long a worker may be silent   [default: 30s]
   TRAINYARD_GRACE         from SIGTERM to the end           [default: 90s]
+  TRAINYARD_HOST          what to call this host            [default: its name]
+  TRAINYARD_PROTECT       kubernetes: a busy pod asks not to be scaled in  [default: none]
   TRAINYARD_WORK          folders of running jobs           [default: .trainyard/work]
   TRAINYARD_BUILD_TAG     the tag of this image             [default: dev-<version>]
   TRAINYARD_TRAINER       the trainer's executable          [default: `trainer` beside this one]
   TRAINYARD_LOG_FORMAT    human or json;  RUST_LOG: what is logged, for example info
   HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE              as in Python's huggingface_hub
+  AWS_EC2_METADATA_DISABLED, AWS_EC2_METADATA_SERVICE_ENDPOINT  as in AWS's own clients
 
 Exit codes of --once: 0 registered or completed, 10 quality gate, 20 user error, 30 infrastructure,
 40 cancelled, 75 stopped before the job had ended; of all: 64 bad usage or settings, 69 unreachable.
 
-SIGTERM: take no more jobs, let trainers save a checkpoint, give the jobs back, exit 0 (--once: 75)
-within the grace time. A second signal stops at once.";
+SIGTERM, a spot notice, scale-in or a rebalance recommendation: take no more jobs, let trainers save a
+checkpoint, give the jobs back, exit 0 (--once: 75) within the grace time or what the machine has left.
+A second signal stops at once.";
 
 #[cfg(test)]
 mod tests {

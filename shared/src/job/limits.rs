@@ -22,6 +22,10 @@ pub const TEST_SIZE: RangeInclusive<f64> = 0.0..=0.999_999;
 pub const SAVE_STEPS: RangeInclusive<u32> = 1..=10_000_000;
 /// `SAVE_TOTAL_LIMIT`.
 pub const SAVE_TOTAL_LIMIT: RangeInclusive<u32> = 1..=1000;
+/// `CHECKPOINT_EVERY` in steps.
+pub const CHECKPOINT_STEPS: RangeInclusive<u32> = 1..=10_000_000;
+/// `CHECKPOINT_EVERY` in seconds: up to a day.
+pub const CHECKPOINT_SECONDS: RangeInclusive<u32> = 1..=86_400;
 /// `EARLY_STOPPING_PATIENCE`.
 pub const PATIENCE: RangeInclusive<u32> = 1..=1000;
 /// `MAX_LENGTH`, tokens; two of them are the special ones.

@@ -21,13 +21,13 @@ pub use read::MAX_BYTES;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use trainer_protocol::{DataColumns, DataFormat, KeywordOptions, Precision, Strategy, Task};
+use trainer_protocol::{CheckpointEvery, DataColumns, DataFormat, KeywordOptions, Precision, Strategy, Task};
 
 /// The newest version of [`Job`] that this build reads. It writes the oldest that can say what a job says
 /// ([`Content::schema`]), so that workers of before take every job that they can do.
 ///
 /// * 1: all but what follows.
-/// * 2: `content.time_limit_s`.
+/// * 2: `content.time_limit_s`, and `checkpoint_every` of a training.
 pub const SCHEMA: u32 = 2;
 
 /// Everything a worker needs to know, whatever its own environment.
@@ -83,7 +83,10 @@ impl Content {
     /// The oldest schema that has every field of this content.
     #[must_use]
     pub fn schema(&self) -> u32 {
-        if self.time_limit_s.is_some() { 2 } else { 1 }
+        let trainings = self.pipelines.values().filter_map(|it| it.training.as_ref());
+        let mut intervals = trainings.map(|training| training.checkpoint_every);
+        let is_first = self.time_limit_s.is_none() && intervals.all(|every| every.is_auto());
+        if is_first { 1 } else { 2 }
     }
 }
 
@@ -170,6 +173,8 @@ pub struct TrainingSettings {
     pub load_best_model_at_end: bool,
     pub metric_for_best_model: String,
     pub early_stopping_patience: Option<u32>,
+    #[serde(default, skip_serializing_if = "CheckpointEvery::is_auto")]
+    pub checkpoint_every: CheckpointEvery,
 }
 
 /// A data file in the store: `trainyard/data/<sha256>`.

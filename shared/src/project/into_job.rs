@@ -99,6 +99,7 @@ fn pipeline(settings: PipelineSettings, resolved: &Resolved) -> Result<Pipeline,
             load_best_model_at_end: plan.load_best_model_at_end,
             metric_for_best_model: plan.metric_for_best_model,
             early_stopping_patience: plan.early_stopping_patience,
+            checkpoint_every: plan.checkpoint_every,
         })
     });
     Ok(Pipeline {

@@ -23,7 +23,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
-use trainer_protocol::{DataColumns, KeywordOptions, Precision, Strategy, Task};
+use trainer_protocol::{CheckpointEvery, DataColumns, KeywordOptions, Precision, Strategy, Task};
 
 /// A project's settings, resolved and checked as far as that can be done without any connection.
 #[derive(Debug, Clone)]
@@ -112,6 +112,7 @@ pub struct TrainingPlan {
     pub load_best_model_at_end: bool,
     pub metric_for_best_model: String,
     pub early_stopping_patience: Option<u32>,
+    pub checkpoint_every: CheckpointEvery,
 }
 
 impl Project {

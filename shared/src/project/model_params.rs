@@ -59,6 +59,9 @@ pub(super) fn of(variables: &Variables, pipelines: &BTreeMap<String, PipelineSet
         add("load_best_model_at_end", json!(training.load_best_model_at_end));
         add("metric_for_best_model", json!(training.metric_for_best_model));
         add("early_stopping_patience", json!(training.early_stopping_patience));
+        if !training.checkpoint_every.is_auto() {
+            add("checkpoint_every", json!(training.checkpoint_every));
+        }
         add("selected_text", json!(first.columns.text));
         add("max_length", json!(first.max_length));
         add("precision", json!(first.precision));

@@ -5,7 +5,7 @@ use crate::gate;
 use crate::job::limits;
 use crate::settings::{SettingsError, Variables};
 use std::path::Path;
-use trainer_protocol::{Strategy, Task};
+use trainer_protocol::{CheckpointEvery, Strategy, Task};
 
 const STRATEGIES: [(&str, Strategy); 3] = [
     ("no", Strategy::No),
@@ -57,6 +57,7 @@ pub(super) fn read(variables: &Variables, task: Task, folder: &Path) -> Result<O
         load_best_model_at_end: variables.boolean("LOAD_BEST_MODEL_AT_END")?.unwrap_or(true),
         metric_for_best_model: metric(variables, task)?,
         early_stopping_patience: patience(variables)?,
+        checkpoint_every: checkpoint_every(variables)?,
     };
     agree(variables, &plan)?;
     Ok(Some(plan))
@@ -85,6 +86,30 @@ fn patience(variables: &Variables) -> Result<Option<u32>, SettingsError> {
         },
     })?;
     Ok(patience.unwrap_or(Some(1)))
+}
+
+/// `auto`, steps, or a time with its unit.
+fn checkpoint_every(variables: &Variables) -> Result<CheckpointEvery, SettingsError> {
+    let every = variables.read("CHECKPOINT_EVERY", |text| {
+        let steps = || {
+            text.parse()
+                .ok()
+                .filter(|steps| limits::CHECKPOINT_STEPS.contains(steps))
+        };
+        let seconds = || {
+            let duration = humantime::parse_duration(text).ok()?;
+            let seconds = u32::try_from(duration.as_secs()).ok()?;
+            limits::CHECKPOINT_SECONDS.contains(&seconds).then_some(seconds)
+        };
+        if text.eq_ignore_ascii_case("auto") {
+            return Ok(CheckpointEvery::Auto);
+        }
+        steps()
+            .map(CheckpointEvery::Steps)
+            .or_else(|| seconds().map(CheckpointEvery::Seconds))
+            .ok_or_else(|| "auto, a number of steps, or a time up to a day with its unit, for example 10m".to_owned())
+    })?;
+    Ok(every.unwrap_or_default())
 }
 
 /// What each value allows alone and all of them together do not.

@@ -33,7 +33,7 @@ const EVERY_TASK: [&str; 17] = [
     "MAX_LENGTH",
 ];
 
-const TRAINED_TASKS: [&str; 19] = [
+const TRAINED_TASKS: [&str; 20] = [
     "TRAIN_DATA",
     "MODEL_NAME",
     "EPOCHS",
@@ -51,6 +51,7 @@ const TRAINED_TASKS: [&str; 19] = [
     "LOAD_BEST_MODEL_AT_END",
     "METRIC_FOR_BEST_MODEL",
     "EARLY_STOPPING_PATIENCE",
+    "CHECKPOINT_EVERY",
     "PRECISION",
     "LABEL_COLUMN",
 ];

@@ -96,6 +96,8 @@ struct Source<'a> {
     validation_rows: u64,
     steps: u64,
     best_step: Option<u64>,
+    /// Whether interruptions left no trace in the bits.
+    bit_exact: Option<bool>,
     checkpoint: Option<&'a Checkpoint>,
 }
 
@@ -203,6 +205,7 @@ impl CardFacts {
             validation_rows: report.map_or(0, |it| it.validation_rows),
             steps: report.map_or(0, |it| it.steps),
             best_step: report.and_then(|it| it.best_step),
+            bit_exact: report.map(|it| it.unmatched_environments.is_empty()),
             checkpoint: report.map(|it| &it.checkpoint),
         }
     }

@@ -75,6 +75,27 @@ pub enum Strategy {
     Steps,
 }
 
+/// How often a training is saved so that it can go on after an interruption. Has no effect on the result.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckpointEvery {
+    /// As often as costs little.
+    #[default]
+    Auto,
+    /// So many optimizer steps.
+    Steps(u32),
+    /// So many seconds, at the end of a step.
+    Seconds(u32),
+}
+
+impl CheckpointEvery {
+    /// Nobody asked for anything else; then it is left out of what is written.
+    #[must_use]
+    pub fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
+}
+
 /// Fine-tuning, with the names and meanings of `transformers.TrainingArguments`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -111,6 +132,9 @@ pub struct Training {
     pub metric_for_best_model: String,
     /// Evaluations in a row without a better score until training stops; absent: never.
     pub early_stopping_patience: Option<u32>,
+    /// Checkpoints besides those of `save_strategy`, of which the newest two are kept.
+    #[serde(default, skip_serializing_if = "CheckpointEvery::is_auto")]
+    pub checkpoint_every: CheckpointEvery,
 }
 
 /// A data file.

@@ -18,6 +18,7 @@ mod outputs;
 pub use events::{Cause, Event};
 pub use exit::ExitCode;
 pub use job::{
-    DataColumns, DataFormat, DataSource, KeywordOptions, Precision, SCHEMA, Strategy, Task, TrainerJob, Training,
+    CheckpointEvery, DataColumns, DataFormat, DataSource, KeywordOptions, Precision, SCHEMA, Strategy, Task,
+    TrainerJob, Training,
 };
 pub use outputs::{Checkpoint, Environment, LabelScores, OUTPUT_FILES, OutputFiles, Report};

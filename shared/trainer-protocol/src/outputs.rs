@@ -46,6 +46,10 @@ pub struct Report {
     pub best_step: Option<u64>,
     /// What it ran on.
     pub environment: Environment,
+    /// Environments of earlier parts of an interrupted training that the last one could not match: its bits may not be
+    /// those of a training in one go. Empty: they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmatched_environments: Vec<Environment>,
     /// Where the weights came from; empty in reports of trainers that do not say.
     #[serde(default)]
     pub checkpoint: Checkpoint,

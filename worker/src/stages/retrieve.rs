@@ -175,6 +175,7 @@ fn training(settings: &TrainingSettings) -> Training {
         load_best_model_at_end: settings.load_best_model_at_end,
         metric_for_best_model: settings.metric_for_best_model.clone(),
         early_stopping_patience: settings.early_stopping_patience,
+        checkpoint_every: settings.checkpoint_every,
     }
 }
 

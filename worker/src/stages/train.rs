@@ -37,6 +37,9 @@ pub async fn run(work: &Work<'_>, prepared: &[Prepared]) -> Result<Vec<Trained>,
 }
 
 async fn train(work: &Work<'_>, prepared: &Prepared) -> Result<Trained, Ending> {
+    if work.interruption.is_stopping() {
+        return Err(Ending::Interrupted);
+    }
     let name = prepared.name.as_str();
     let (outputs, checkpoints) = (work.folder.outputs(name), work.folder.checkpoints(name));
     restore(work, name, &checkpoints).await?;
@@ -63,9 +66,17 @@ async fn train(work: &Work<'_>, prepared: &Prepared) -> Result<Trained, Ending> 
         watch.finish(work.interruption).await;
         return Err(ending);
     }
+    let report = read_report(&outputs)?;
+    if !report.unmatched_environments.is_empty() {
+        tracing::warn!(job = %work.claim.id(), pipeline = name, "not bit-exact: an earlier part ran on another kind of machine or build");
+        work.log.line(&format!(
+            "{name}: not bit-exact: parts of the training ran on {:?}, the last one on {:?}",
+            report.unmatched_environments, report.environment
+        ));
+    }
     Ok(Trained {
         name: name.to_owned(),
-        report: read_report(&outputs)?,
+        report,
         outputs,
         fine_tuned: prepared.job.training.is_some(),
     })

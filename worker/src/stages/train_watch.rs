@@ -166,7 +166,9 @@ async fn save_checkpoints(
         let (step, started) = (kept.step, Instant::now());
         match checkpoint::save(&claim, &pipeline, step, &kept.folder).await {
             Ok(saved) => {
-                interruption.note_saving(started.elapsed());
+                if saved {
+                    interruption.note_saving(started.elapsed());
+                }
                 tracing::info!(job = %claim.id(), pipeline, step, saved, "checkpoint");
             }
             // The next one is coming.

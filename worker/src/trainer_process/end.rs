@@ -32,6 +32,17 @@ pub enum TrainerEnd {
     Killed,
 }
 
+/// What the worker did to end a trainer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Nothing.
+    Nothing,
+    /// SIGTERM.
+    Told,
+    /// SIGKILL.
+    Killed,
+}
+
 /// What a trainer said that bears on its end.
 #[derive(Debug, Default)]
 pub(super) struct Account {
@@ -45,10 +56,14 @@ impl Account {
         }
     }
 
-    /// `killed`: by the worker. `out_of_memory`: the kernel killed something for want of memory meanwhile.
-    pub(super) fn end(self, status: ExitStatus, killed: bool, out_of_memory: bool, last_words: &str) -> TrainerEnd {
-        if killed {
+    /// `stop`: by the worker. `out_of_memory`: the kernel killed something for want of memory meanwhile.
+    pub(super) fn end(self, status: ExitStatus, stop: Stop, out_of_memory: bool, last_words: &str) -> TrainerEnd {
+        if stop == Stop::Killed {
             return TrainerEnd::Killed;
+        }
+        // Told before it could listen: it had nothing to save yet.
+        if stop == Stop::Told && status.signal() == Some(libc::SIGTERM) {
+            return TrainerEnd::Interrupted;
         }
         if let Some(signal) = status.signal() {
             return TrainerEnd::Died {
@@ -109,7 +124,7 @@ fn name(signal: i32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Account, TrainerEnd};
+    use super::{Account, Stop, TrainerEnd};
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
     use trainer_protocol::{Cause, Event};
@@ -119,7 +134,7 @@ mod tests {
     }
 
     fn end(status: ExitStatus) -> TrainerEnd {
-        Account::default().end(status, false, false, "")
+        Account::default().end(status, Stop::Nothing, false, "")
     }
 
     #[test]
@@ -148,12 +163,13 @@ mod tests {
             cause: Cause::User,
             message: "train.jsonl line 3: no label".into(),
         };
-        assert_eq!(account.end(code(65), false, false, "noise"), expected);
+        assert_eq!(account.end(code(65), Stop::Nothing, false, "noise"), expected);
     }
 
     #[test]
     fn silent_failure_is_told_by_its_last_log_line() {
-        let TrainerEnd::Failed { message, .. } = Account::default().end(code(70), false, false, "index out of range\n")
+        let TrainerEnd::Failed { message, .. } =
+            Account::default().end(code(70), Stop::Nothing, false, "index out of range\n")
         else {
             panic!("no failure")
         };
@@ -165,7 +181,7 @@ mod tests {
 
     #[test]
     fn only_a_sigkill_while_memory_ran_out_is_want_of_memory() {
-        let died = |signal, memory| Account::default().end(ExitStatus::from_raw(signal), false, memory, "");
+        let died = |signal, memory| Account::default().end(ExitStatus::from_raw(signal), Stop::Nothing, memory, "");
         assert!(matches!(
             died(9, true),
             TrainerEnd::Died {
@@ -189,8 +205,15 @@ mod tests {
     #[test]
     fn what_the_worker_killed_did_not_die_by_itself() {
         assert_eq!(
-            Account::default().end(ExitStatus::from_raw(9), true, true, ""),
+            Account::default().end(ExitStatus::from_raw(9), Stop::Killed, true, ""),
             TrainerEnd::Killed
         );
+    }
+
+    #[test]
+    fn one_that_was_told_before_it_could_listen_is_interrupted_and_a_stranger_counts() {
+        let by_sigterm = |stop| Account::default().end(ExitStatus::from_raw(libc::SIGTERM), stop, false, "");
+        assert_eq!(by_sigterm(Stop::Told), TrainerEnd::Interrupted);
+        assert!(matches!(by_sigterm(Stop::Nothing), TrainerEnd::Died { .. }));
     }
 }

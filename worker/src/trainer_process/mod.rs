@@ -7,6 +7,7 @@ mod end;
 mod environment;
 mod out_of_memory;
 
+use end::Stop;
 pub use end::TrainerEnd;
 pub use environment::{environment, once};
 
@@ -96,8 +97,8 @@ impl TrainerProcess {
             );
         };
         let ended = until_end(supervise(&mut child, interruption), reading).await;
-        let (status, killed) = ended.map_err(failed)?;
-        Ok(account.end(status, killed, memory.rose(), &last_words))
+        let (status, stop) = ended.map_err(failed)?;
+        Ok(account.end(status, stop, memory.rose(), &last_words))
     }
 
     fn spawn(&self) -> std::io::Result<Child> {
@@ -150,10 +151,10 @@ async fn until_end<T>(supervising: impl Future<Output = T>, reading: impl Future
     }
 }
 
-/// Waits for the end; `true`: it was killed from here.
-async fn supervise(child: &mut Child, interruption: &Interruption) -> std::io::Result<(ExitStatus, bool)> {
+/// Waits for the end; says what was done for it from here.
+async fn supervise(child: &mut Child, interruption: &Interruption) -> std::io::Result<(ExitStatus, Stop)> {
     tokio::select! {
-        status = child.wait() => return Ok((status?, false)),
+        status = child.wait() => return Ok((status?, Stop::Nothing)),
         () = interruption.hard().cancelled() => return kill(child).await,
         () = interruption.soft().cancelled() => {}
     }
@@ -164,7 +165,7 @@ async fn supervise(child: &mut Child, interruption: &Interruption) -> std::io::R
     }
     terminate(child);
     tokio::select! {
-        status = child.wait() => Ok((status?, false)),
+        status = child.wait() => Ok((status?, Stop::Told)),
         () = interruption.hard().cancelled() => kill(child).await,
         () = tokio::time::sleep(part) => {
             tracing::warn!("the trainer did not end within its grace time and is killed");
@@ -173,9 +174,9 @@ async fn supervise(child: &mut Child, interruption: &Interruption) -> std::io::R
     }
 }
 
-async fn kill(child: &mut Child) -> std::io::Result<(ExitStatus, bool)> {
+async fn kill(child: &mut Child) -> std::io::Result<(ExitStatus, Stop)> {
     child.start_kill()?;
-    Ok((child.wait().await?, true))
+    Ok((child.wait().await?, Stop::Killed))
 }
 
 fn terminate(child: &Child) {

@@ -309,5 +309,6 @@ fn training() -> TrainingSettings {
         load_best_model_at_end: true,
         metric_for_best_model: "macro_recall".into(),
         early_stopping_patience: None,
+        checkpoint_every: trainer_protocol::CheckpointEvery::Auto,
     }
 }

@@ -4,6 +4,7 @@
 //! written last, `digests.json` (SHA-256 of each). It is made under another name and renamed, so that a folder of this
 //! name is whole. The weights of the best evaluation lie beside, in `best-<step>.safetensors`.
 
+use crate::crash;
 use crate::encoder::weights;
 use crate::environment::environment;
 use crate::failure::{Failure, Result};
@@ -37,8 +38,22 @@ struct Saved {
     environment: Environment,
     /// SHA-256 of the best weights' file, where there is one.
     best_digest: Option<String>,
+    kept: Kept,
     state: State,
 }
+
+/// How long a checkpoint stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    /// As one of so many as the user wants of the strategy.
+    ByStrategy,
+    /// As one of the newest two.
+    WhileNewest,
+}
+
+/// Checkpoints that are kept because they are the newest: if one is damaged, there is another.
+const NEWEST: usize = 2;
 
 /// Where in the data the next step begins; a function of the step, written down for people.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -50,14 +65,14 @@ pub struct Cursor {
 }
 
 impl Checkpoints {
-    /// The checkpoints in `folder` of the job with the SHA-256 `job`; the newest `kept` (at least two) stay.
+    /// The checkpoints in `folder` of the job with the SHA-256 `job`; the newest two stay, and `kept` of the strategy.
     #[must_use]
     pub fn new(folder: &Path, job: String, seed: u64, kept: usize) -> Self {
         Self {
             folder: folder.to_owned(),
             job,
             seed,
-            kept: kept.max(2),
+            kept,
         }
     }
 
@@ -67,20 +82,25 @@ impl Checkpoints {
         &self.folder
     }
 
-    /// Saves everything; gives the folder's name. A step that is saved already is left as it is.
+    /// Saves everything; gives the folder's name. A step that is saved and whole is left as it is.
     ///
     /// # Errors
     ///
     /// Where a file cannot be written; a full disk is a matter of capacity.
-    pub fn save(&self, model: &Model, optimizer: &AdamW, state: &State, cursor: Cursor) -> Result<String> {
+    pub fn save(&self, model: &Model, optimizer: &AdamW, state: &State, cursor: Cursor, kept: Kept) -> Result<String> {
         let name = format!("checkpoint-{:08}", state.step);
-        if self.folder.join(&name).exists() {
-            return Ok(name);
+        let whole = self.folder.join(&name);
+        if whole.exists() {
+            if self.verified(&whole).is_ok() {
+                return Ok(name);
+            }
+            remove_folder(&whole)?;
         }
         let partial = self.folder.join(format!("{name}.partial"));
         remove_folder(&partial)?;
         std::fs::create_dir_all(&partial).map_err(|e| Failure::file("create", &partial, e))?;
         write_tensors(&partial.join("model.safetensors"), &model.named_tensors())?;
+        crash::in_checkpoint(state.step, &self.folder);
         write_tensors(&partial.join("moments.safetensors"), &moments(model, optimizer))?;
         let best = state
             .best
@@ -93,6 +113,7 @@ impl Checkpoints {
             cursor,
             environment: environment(),
             best_digest: best.as_deref().map(digest).transpose()?,
+            kept,
             state: state.clone(),
         };
         write_json(&partial.join("state.json"), &saved)?;
@@ -101,7 +122,6 @@ impl Checkpoints {
             digests.insert(file.to_owned(), digest(&partial.join(file))?);
         }
         write_json(&partial.join("digests.json"), &digests)?;
-        let whole = self.folder.join(&name);
         std::fs::rename(&partial, &whole).map_err(|e| Failure::file("rename", &partial, e))?;
         self.prune(state)?;
         Ok(name)
@@ -115,7 +135,7 @@ impl Checkpoints {
     /// Where a whole checkpoint does not fit the model.
     pub fn resume(&self, model: &mut Model, optimizer: &mut AdamW) -> Result<Option<State>> {
         for folder in self.newest_first() {
-            let saved = match self.verified(&folder) {
+            let mut saved = match self.verified(&folder) {
                 Ok(saved) => saved,
                 Err(reason) => {
                     eprintln!("checkpoint {} is not used: {reason}", folder.display());
@@ -126,11 +146,15 @@ impl Checkpoints {
             restore_moments(model, optimizer, &weights::read(&folder.join("moments.safetensors"))?)?;
             optimizer.step = saved.state.step;
             tch::set_num_threads(i32::try_from(saved.environment.threads).unwrap_or(1));
-            if environment() != saved.environment {
+            let now = environment();
+            if now != saved.environment {
                 eprintln!(
-                    "resuming on another machine or build, not bit-exact: {:?}",
+                    "not bit-exact: the checkpoint was made on {:?}, this is {now:?}",
                     saved.environment
                 );
+                if !saved.state.unmatched.contains(&saved.environment) {
+                    saved.state.unmatched.push(saved.environment);
+                }
             }
             eprintln!("resumed at step {}", saved.state.step);
             return Ok(Some(saved.state));
@@ -195,16 +219,20 @@ impl Checkpoints {
         Ok(saved)
     }
 
-    /// Removes checkpoints beyond the newest, and best weights that none of these and not `state` refers to.
+    /// Removes checkpoints that need not be kept, and best weights that none of the others and not `state` refers to.
     fn prune(&self, state: &State) -> Result<()> {
-        let folders = self.newest_first();
-        let (kept, old) = folders.split_at(self.kept.min(folders.len()));
-        old.iter().try_for_each(|folder| remove_folder(folder))?;
-        let saved = kept
-            .iter()
-            .filter_map(|folder| read_json::<Saved>(&folder.join("state.json")).ok());
-        let mut best: Vec<u64> = saved.filter_map(|saved| Some(saved.state.best?.step)).collect();
-        best.extend(state.best.as_ref().map(|best| best.step));
+        let mut best: Vec<u64> = state.best.iter().map(|best| best.step).collect();
+        let mut of_strategy = 0;
+        for (place, folder) in self.newest_first().into_iter().enumerate() {
+            let saved = read_json::<Saved>(&folder.join("state.json")).ok();
+            let counts = saved.as_ref().is_some_and(|saved| saved.kept == Kept::ByStrategy);
+            of_strategy += usize::from(counts);
+            if place >= NEWEST && !(counts && of_strategy <= self.kept) {
+                remove_folder(&folder)?;
+            } else {
+                best.extend(saved.and_then(|saved| Some(saved.state.best?.step)));
+            }
+        }
         for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if step_of(&entry.path(), "best-", ".safetensors").is_some_and(|step| !best.contains(&step)) {
                 std::fs::remove_file(entry.path()).map_err(|e| Failure::file("remove", &entry.path(), e))?;

@@ -1,25 +1,35 @@
 //! Dying at a named point, for tests of what survives; in builds with debug assertions only.
 
+use rustix::process::{Signal, getpid, kill_process};
 use std::path::Path;
 
-/// Kills the process with `SIGKILL` where `TRAINYARD_CRASH_AT` is `train-1of3`, `train-2of3` or `train-3of3` and `step`
-/// of `total` is the first one in that third; once for one folder of checkpoints.
+/// A step of `total` is done. What `TRAINYARD_CRASH_AT` can name, once for one folder of checkpoints:
+///
+/// * `train-1of3`, `train-2of3`, `train-3of3`: `SIGKILL` at the first step in that third,
+/// * `killed-at-step-<step>`: `SIGKILL`, and `stopped-at-step-<step>`: `SIGTERM`, from the process to itself.
 pub fn after_step(step: u64, total: u64, checkpoints: &Path) {
-    if !cfg!(debug_assertions) {
+    let begun = ["train-1of3", "train-2of3", "train-3of3"]
+        .into_iter()
+        .zip([0, total / 3, total * 2 / 3])
+        .filter(|(_, begins)| step > *begins);
+    for (point, _) in begun {
+        at(point, Signal::KILL, checkpoints);
+    }
+    at(&format!("killed-at-step-{step}"), Signal::KILL, checkpoints);
+    at(&format!("stopped-at-step-{step}"), Signal::TERM, checkpoints);
+}
+
+/// The checkpoint of `step` is half written: `torn-at-step-<step>`.
+pub fn in_checkpoint(step: u64, checkpoints: &Path) {
+    at(&format!("torn-at-step-{step}"), Signal::KILL, checkpoints);
+}
+
+fn at(point: &str, signal: Signal, checkpoints: &Path) {
+    if !cfg!(debug_assertions) || std::env::var("TRAINYARD_CRASH_AT").as_deref() != Ok(point) {
         return;
     }
-    let Ok(point) = std::env::var("TRAINYARD_CRASH_AT") else {
-        return;
-    };
-    let Some(third) = ["train-1of3", "train-2of3", "train-3of3"]
-        .iter()
-        .position(|name| *name == point)
-    else {
-        return;
-    };
     let marker = checkpoints.join("crashed");
-    let begins = total * third as u64 / 3;
-    if step > begins && !marker.exists() && std::fs::write(&marker, &point).is_ok() {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    if !marker.exists() && std::fs::write(&marker, point).is_ok() {
+        let _ = kill_process(getpid(), signal);
     }
 }

@@ -1,7 +1,8 @@
 //! Fine-tuning: the loop.
 
 use crate::batches::{self, Example};
-use crate::checkpoint::{Checkpoints, Cursor};
+use crate::cadence::Cadence;
+use crate::checkpoint::{Checkpoints, Cursor, Kept};
 use crate::crash;
 use crate::dropout::Dropout;
 use crate::evaluate::{Validation, cross_entropy, evaluate};
@@ -12,6 +13,7 @@ use crate::model::Model;
 use crate::optimizer::{self, AdamW};
 use crate::schedule::Schedule;
 use crate::state::{Point, State};
+use std::time::Instant;
 use tch::{Reduction, Tensor};
 use trainer_protocol::{Event, Strategy, Training};
 
@@ -57,6 +59,7 @@ pub fn fine_tune(
     let mut optimizer = AdamW::new(&model.parameters, training.weight_decay);
     let mut state = plan.checkpoints.resume(model, &mut optimizer)?.unwrap_or_default();
     let mut epoch = Epoch::default();
+    let mut cadence = Cadence::new(training.checkpoint_every);
     events.start_loop();
     loop {
         if plan.evaluation_is_due(state.step) && !state.is_evaluated() {
@@ -74,8 +77,11 @@ pub fn fine_tune(
         state.step += 1;
         plan.log(&mut state, loss, rate, norm, work, events);
         crash::after_step(state.step, total, plan.checkpoints.folder());
-        if plan.save_is_due(state.step) || interruption.came() {
-            plan.save(model, &optimizer, &state, events)?;
+        let kept = plan.kept(state.step);
+        if kept == Kept::ByStrategy || cadence.is_due(state.step) || interruption.came() {
+            let started = Instant::now();
+            plan.save(model, &optimizer, &state, kept, events)?;
+            cadence.saved(started);
             interruption.check()?;
         }
     }
@@ -177,18 +183,23 @@ impl Plan<'_> {
         self.validation.is_some() && step > 0 && due
     }
 
-    /// As the strategy says, and where there is one, at the end: what follows may be interrupted too.
-    fn save_is_due(&self, step: u64) -> bool {
+    /// How long a checkpoint of this step is kept. The strategy wants one where it says so, and where there is one, at
+    /// the end: what follows may be interrupted too.
+    fn kept(&self, step: u64) -> Kept {
         let strategy = self.training.save_strategy;
-        self.due(strategy, step) || (strategy != Strategy::No && step == self.total_steps())
+        if self.due(strategy, step) || (strategy != Strategy::No && step == self.total_steps()) {
+            Kept::ByStrategy
+        } else {
+            Kept::WhileNewest
+        }
     }
 
-    fn save(&self, model: &Model, optimizer: &AdamW, state: &State, events: &mut Events) -> Result<()> {
+    fn save(&self, model: &Model, optimizer: &AdamW, state: &State, kept: Kept, events: &mut Events) -> Result<()> {
         let cursor = Cursor {
             epoch: state.step / self.steps_per_epoch(),
             step_in_epoch: state.step % self.steps_per_epoch(),
         };
-        let folder = self.checkpoints.save(model, optimizer, state, cursor)?;
+        let folder = self.checkpoints.save(model, optimizer, state, cursor, kept)?;
         events.say(&Event::Checkpoint {
             step: state.step,
             folder,
@@ -216,7 +227,7 @@ impl Plan<'_> {
             interruption,
         );
         if matches!(scores, Err(Failure::Interrupted)) {
-            self.save(model, optimizer, state, events)?;
+            self.save(model, optimizer, state, self.kept(state.step), events)?;
         }
         let (scores, epoch) = (scores?, self.epochs_done(state.step));
         events.say(&Event::Evaluated {

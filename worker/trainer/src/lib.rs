@@ -4,6 +4,7 @@
 
 pub mod arguments;
 pub mod batches;
+pub mod cadence;
 pub mod checkpoint;
 pub mod crash;
 pub mod data;

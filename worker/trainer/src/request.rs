@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Result};
 use std::path::{Component, Path};
-use trainer_protocol::{SCHEMA, Strategy, Task, TrainerJob, Training};
+use trainer_protocol::{CheckpointEvery, SCHEMA, Strategy, Task, TrainerJob, Training};
 
 /// Reads `JOB.json`.
 ///
@@ -99,6 +99,12 @@ fn validate_training(training: &Training, validated: bool) -> Result<()> {
     let by_steps = [training.evaluation_strategy, training.save_strategy].contains(&Strategy::Steps);
     if by_steps {
         positive("training.save_steps", training.save_steps)?;
+    }
+    match training.checkpoint_every {
+        CheckpointEvery::Auto => {}
+        CheckpointEvery::Steps(every) | CheckpointEvery::Seconds(every) => {
+            positive("training.checkpoint_every", every)?;
+        }
     }
     if let Some(patience) = training.early_stopping_patience {
         positive("training.early_stopping_patience", patience)?;

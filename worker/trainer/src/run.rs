@@ -312,6 +312,7 @@ impl Run<'_> {
             steps: state.step,
             best_step: trained.then_some(best_step),
             environment: environment(),
+            unmatched_environments: state.unmatched,
             checkpoint: self.repository.checkpoint(model),
         };
         export::json_file(&outputs.join(OUTPUT_FILES.report), &report)?;

@@ -4,7 +4,7 @@ use crate::failure::{Failure, Result};
 use crate::scores::Scores;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use trainer_protocol::LabelScores;
+use trainer_protocol::{Environment, LabelScores};
 
 /// How far a training is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct State {
     pub curve: Vec<Point>,
     /// Losses since the last point of the curve.
     pub pending: Vec<f64>,
+    /// What earlier parts ran on, where this or a later one could not match it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmatched: Vec<Environment>,
 }
 
 /// Scores at a step.

@@ -27,7 +27,10 @@ impl Job {
         require(self.schema > 0, "schema", "is older than any that was ever written")?;
         require(
             self.schema >= self.content.schema(),
-            "content.time_limit_s",
+            match self.content.time_limit_s {
+                Some(_) => "content.time_limit_s",
+                None => "training.checkpoint_every",
+            },
             "is a field of schema 2",
         )?;
         content(&self.content)?;

@@ -3,7 +3,7 @@
 use super::check::{Checked, invalid, require, text, within};
 use crate::gate;
 use crate::job::{Data, Pipeline, TrainingSettings, limits, names};
-use trainer_protocol::{DataColumns, KeywordOptions, Strategy, Task};
+use trainer_protocol::{CheckpointEvery, DataColumns, KeywordOptions, Strategy, Task};
 
 pub(super) fn pipeline(pipeline: &Pipeline, path: &str) -> Checked {
     let at = |field: &str| format!("{path}.{field}");
@@ -90,6 +90,11 @@ fn training(training: &TrainingSettings, path: &str) -> Checked {
         best,
         "needs an evaluation strategy other than no",
     )?;
+    match training.checkpoint_every {
+        CheckpointEvery::Auto => {}
+        CheckpointEvery::Steps(steps) => within(steps, &limits::CHECKPOINT_STEPS, &at("checkpoint_every"))?,
+        CheckpointEvery::Seconds(seconds) => within(seconds, &limits::CHECKPOINT_SECONDS, &at("checkpoint_every"))?,
+    }
     match training.early_stopping_patience {
         Some(patience) => within(patience, &limits::PATIENCE, &at("early_stopping_patience")),
         None => Ok(()),
