@@ -1,9 +1,12 @@
 //! Conformance suites run over every backend, and the machine in which the binaries are tried.
 
 pub mod aws;
+pub mod certificates;
 pub mod exploration;
 pub mod http_faults;
 pub mod hub_server;
+pub mod imds;
+pub mod kubernetes;
 pub mod python;
 pub mod queue_suite;
 pub mod rabbitmq;

@@ -113,6 +113,13 @@ impl Sandbox {
         self.path().join("store")
     }
 
+    /// The store's URL, from any working folder.
+    #[must_use]
+    pub fn store_url(&self) -> String {
+        let set = self.variables.iter().find(|(name, _)| name == "TRAINYARD_STORE_URL");
+        set.map_or_else(|| format!("file:{}", self.store().display()), |(_, url)| url.clone())
+    }
+
     /// The hub's folder of a repository `owner/name`.
     #[must_use]
     pub fn repository(&self, name: &str) -> PathBuf {
@@ -188,6 +195,7 @@ impl Sandbox {
             .env("TRAINYARD_STORE_URL", "file:store")
             .env("TRAINYARD_METRICS_ADDR", "127.0.0.1:0")
             .env("TRAINYARD_LEASE", "2s")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("HF_ENDPOINT", &self.hub_url)
             .env("HF_HOME", self.path().join("huggingface"))
             .envs(self.variables.iter().map(|(key, value)| (key, value)))
@@ -307,10 +315,19 @@ pub fn finish(command: Command) -> Finished {
 /// If it does not start, or not end in time.
 #[must_use]
 pub fn finish_within(mut command: Command, deadline: Duration) -> Finished {
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    collect(child, deadline)
+}
+
+/// Waits for the end of a process that [`Sandbox::command`] started, reading both streams as they come.
+///
+/// # Panics
+/// If it does not end in time.
+#[must_use]
+pub fn collect(mut child: Child, deadline: Duration) -> Finished {
     let stdout = read_all(child.stdout.take());
     let stderr = read_all(child.stderr.take());
-    let status = wait(&mut child, &command, deadline);
+    let status = wait(&mut child, deadline);
     let text = |thread: std::thread::JoinHandle<String>| thread.join().unwrap_or_default();
     Finished {
         status,
@@ -319,7 +336,7 @@ pub fn finish_within(mut command: Command, deadline: Duration) -> Finished {
     }
 }
 
-fn wait(child: &mut Child, command: &Command, deadline: Duration) -> ExitStatus {
+fn wait(child: &mut Child, deadline: Duration) -> ExitStatus {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait().expect("a child can be waited for") {
@@ -327,7 +344,7 @@ fn wait(child: &mut Child, command: &Command, deadline: Duration) -> ExitStatus 
         }
         if start.elapsed() > deadline {
             let _ = child.kill();
-            panic!("{command:?} did not end within {deadline:?}");
+            panic!("process {} did not end within {deadline:?}", child.id());
         }
         std::thread::park_timeout(Duration::from_millis(10));
     }

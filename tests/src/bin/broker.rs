@@ -15,6 +15,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use tests::certificates;
 use tests::rabbitmq::definitions;
 
 /// Longer than a node takes to start on a busy machine.
@@ -92,7 +93,7 @@ impl Node {
         }
         std::fs::write(folder.join("definitions.json"), definitions())?;
         std::fs::write(folder.join("plugins"), "[].")?;
-        certificates(&folder.join("tls"))?;
+        certificates::write(&folder.join("tls"))?;
         let tls = |name: &str| folder.join("tls").join(name).display().to_string();
         let settings = format!(
             "listeners.tcp.1 = 127.0.0.1:{port}\nloopback_users = none\nlog.file = false\nlog.console = true\n\
@@ -206,56 +207,6 @@ impl Node {
         let _ = self.epmd.kill();
         let _ = self.epmd.wait();
     }
-}
-
-/// An authority, and certificates of it for the server and for a client, in `folder`.
-fn certificates(folder: &Path) -> Result<()> {
-    const KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    let openssl = |arguments: &[&str]| {
-        let output = Command::new("openssl").args(arguments).current_dir(folder).output()?;
-        if !output.status.success() {
-            bail!("openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(())
-    };
-    let own = [
-        "req",
-        "-x509",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=authority",
-        "-keyout",
-        "authority.key",
-        "-out",
-        "authority.pem",
-    ];
-    openssl(&[&own[..], &KEY].concat())?;
-    std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n")?;
-    for name in ["server", "client"] {
-        let [key, request, certificate] = ["key", "csr", "pem"].map(|end| format!("{name}.{end}"));
-        openssl(
-            &[
-                &["req", "-subj", "/CN=localhost", "-keyout", &key, "-out", &request],
-                &KEY[..],
-            ]
-            .concat(),
-        )?;
-        let sign = [
-            "x509",
-            "-req",
-            "-days",
-            "2",
-            "-CA",
-            "authority.pem",
-            "-CAkey",
-            "authority.key",
-            "-CAcreateserial",
-        ];
-        let files = ["-extfile", "names", "-in", &request, "-out", &certificate];
-        openssl(&[&sign[..], &files].concat())?;
-    }
-    Ok(())
 }
 
 /// Whether a broker answers the greeting of AMQP 0-9-1.
