@@ -45,14 +45,14 @@ fn idle_until(imds: &Imds, machine: &Sandbox, path: &str, text: &str) -> Finishe
 }
 
 /// In the middle of a training that would take long.
-fn interrupted_in_training(path: &str, text: &str) -> (Sandbox, String, Finished) {
+fn interrupted_in_training(path: &str, text: impl Fn() -> String) -> (Sandbox, String, Finished) {
     let imds = Imds::start();
     let machine = machine(imds.endpoint());
     machine.write_project("sentiment", &[UNSAVED[0], UNSAVED[1], ("EPOCHS", "1000")]);
     let job = machine.publish("sentiment");
     let worker = machine.command("worker", &["run"]).spawn().expect("a worker");
     until(&machine, &job, "trains", is_training);
-    imds.say(path, text);
+    imds.say(path, &text());
     let ended = collect(worker, PATIENCE);
     (machine, job, ended)
 }
@@ -115,7 +115,7 @@ fn a_spot_notice_in_the_middle_of_training_costs_nothing_but_time() {
 
 #[test]
 fn a_rebalance_recommendation_in_the_middle_of_training_gives_the_job_back() {
-    let (machine, job, ended) = interrupted_in_training(REBALANCE, &rebalance_notice(0));
+    let (machine, job, ended) = interrupted_in_training(REBALANCE, || rebalance_notice(0));
     assert_given_back(&machine, &job, &ended);
     assert!(
         ended.output().contains("rebalance recommendation"),
@@ -126,7 +126,7 @@ fn a_rebalance_recommendation_in_the_middle_of_training_gives_the_job_back() {
 
 #[test]
 fn a_scale_in_in_the_middle_of_training_gives_the_job_back() {
-    let (machine, job, ended) = interrupted_in_training(LIFECYCLE, "Terminated");
+    let (machine, job, ended) = interrupted_in_training(LIFECYCLE, || "Terminated".into());
     assert_given_back(&machine, &job, &ended);
     assert!(ended.output().contains("scaled in"), "{}", ended.output());
 }
