@@ -3,7 +3,8 @@
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use shared::job::Accelerator;
-use shared::queue::embedded::{EmbeddedQueue, VISIBILITY};
+use shared::queue::embedded::EmbeddedQueue;
+use shared::queue::visibility;
 use shared::queue::{Depth, Queue, Settlement};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -45,7 +46,7 @@ async fn every_message_is_settled_by_one_process() {
         .flat_map(|job| [job.clone(), job.clone(), job])
         .collect();
     assert_eq!(settled, expected);
-    let queue = EmbeddedQueue::open(&path, VISIBILITY).await.expect("a queue");
+    let queue = EmbeddedQueue::open(&path, visibility()).await.expect("a queue");
     assert_eq!(queue.depth(CPU).await.expect("counts"), Depth::default());
 }
 
@@ -61,7 +62,7 @@ async fn what_a_killed_publisher_was_answered_is_there() {
             said.extend(publisher.next_line());
         }
         said.extend(publisher.kill());
-        let queue = EmbeddedQueue::open(&path, VISIBILITY).await.expect("a whole file");
+        let queue = EmbeddedQueue::open(&path, visibility()).await.expect("a whole file");
         let mut found = BTreeSet::new();
         while let Some(delivery) = queue.receive(CPU, Duration::ZERO).await.expect("receives") {
             found.insert(delivery.message().expect("a whole message").job.to_string());
@@ -89,7 +90,7 @@ async fn a_killed_receiver_costs_only_what_it_had_in_hand() {
             settled.extend(receiver.next_line());
         }
         settled.extend(receiver.kill());
-        let queue = EmbeddedQueue::open(&path, VISIBILITY).await.expect("a whole file");
+        let queue = EmbeddedQueue::open(&path, visibility()).await.expect("a whole file");
         while let Some(delivery) = queue.receive(CPU, Duration::ZERO).await.expect("receives") {
             settled.push(delivery.message().expect("a whole message").job.to_string());
             queue.settle(delivery.receipt, Settlement::Done).await.expect("settles");
@@ -107,7 +108,7 @@ async fn a_killed_receiver_costs_only_what_it_had_in_hand() {
 #[tokio::test]
 async fn dead_letters_are_kept_with_their_reason() {
     let (_folder, path, _) = place();
-    let queue = EmbeddedQueue::open(&path, VISIBILITY).await.expect("a queue");
+    let queue = EmbeddedQueue::open(&path, visibility()).await.expect("a queue");
     assert_eq!(queue.dead(CPU).await.expect("reads"), []);
     queue
         .publish_bytes(CPU, b"\xff no message".to_vec(), Duration::ZERO)
@@ -135,7 +136,7 @@ async fn dead_letters_are_kept_with_their_reason() {
 #[tokio::test]
 async fn asking_for_the_depth_creates_no_file() {
     let (folder, path, _) = place();
-    let queue = EmbeddedQueue::open(&path, VISIBILITY).await.expect("a queue");
+    let queue = EmbeddedQueue::open(&path, visibility()).await.expect("a queue");
     assert_eq!(queue.depth(CPU).await.expect("counts"), Depth::default());
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
@@ -143,10 +144,10 @@ async fn asking_for_the_depth_creates_no_file() {
 #[tokio::test]
 async fn a_removed_file_is_made_again() {
     let (folder, path, _) = place();
-    let worker = EmbeddedQueue::open(&path, VISIBILITY).await.expect("a queue");
+    let worker = EmbeddedQueue::open(&path, visibility()).await.expect("a queue");
     worker.publish(&message(1), Duration::ZERO).await.expect("publishes");
     std::fs::remove_dir_all(folder.path().join("deep")).expect("removes");
-    let publisher = EmbeddedQueue::open(&path, VISIBILITY).await.expect("a queue");
+    let publisher = EmbeddedQueue::open(&path, visibility()).await.expect("a queue");
     publisher.publish(&message(2), Duration::ZERO).await.expect("publishes");
     assert_eq!(expect(&worker).await.message().expect("a message"), message(2));
 }

@@ -1,11 +1,12 @@
 //! From a URL to a queue.
 
-use super::Queue;
-use super::embedded::{EmbeddedQueue, VISIBILITY};
+use super::embedded::EmbeddedQueue;
 use super::rabbitmq::{Limits, RabbitQueue};
 use super::sqs::SqsQueue;
+use super::{Queue, visibility};
 use crate::aws::AwsAccess;
 use crate::connect::{ConnectError, without_credentials};
+use crate::crash;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +22,10 @@ use std::sync::Arc;
 /// the file is no queue of this version, or cannot be written or created, or where the broker is away, refuses us or
 /// lacks our queues.
 pub async fn connect(url: &str, aws: &AwsAccess) -> Result<Arc<dyn Queue>, ConnectError> {
+    open(url, aws).await.map(crash::around_queue)
+}
+
+async fn open(url: &str, aws: &AwsAccess) -> Result<Arc<dyn Queue>, ConnectError> {
     let fault = |reason: String| ConnectError::Url {
         what: "queue",
         url: without_credentials(url),
@@ -38,7 +43,7 @@ pub async fn connect(url: &str, aws: &AwsAccess) -> Result<Arc<dyn Queue>, Conne
         )),
         "embedded" => {
             let path = Path::new(rest.strip_prefix("//").unwrap_or(rest));
-            let opened = EmbeddedQueue::open(path, VISIBILITY).await;
+            let opened = EmbeddedQueue::open(path, visibility()).await;
             let unreachable = |source| ConnectError::Unreachable {
                 what: "queue",
                 url: url.to_owned(),

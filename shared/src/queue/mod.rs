@@ -5,9 +5,11 @@ pub mod embedded;
 mod made;
 pub mod rabbitmq;
 pub mod sqs;
+mod visibility;
 
 pub use connect::connect;
 pub use made::{Found, Made};
+pub use visibility::visibility;
 
 use crate::job::{Accelerator, JobId};
 use async_trait::async_trait;

@@ -5,6 +5,7 @@ use super::directory::DirectoryStore;
 use super::s3::S3Store;
 use crate::aws::AwsAccess;
 use crate::connect::{ConnectError, without_credentials};
+use crate::crash;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,6 +23,10 @@ const KNOWN: &str =
 /// the folder is none, or neither it nor the folder it would be created in can be written, or the bucket is not there or
 /// not for us.
 pub async fn connect(url: &str, aws: &AwsAccess) -> Result<Arc<dyn Store>, ConnectError> {
+    open(url, aws).await.map(crash::around_store)
+}
+
+async fn open(url: &str, aws: &AwsAccess) -> Result<Arc<dyn Store>, ConnectError> {
     let fault = |reason: &str| ConnectError::Url {
         what: "store",
         url: without_credentials(url),

@@ -15,6 +15,7 @@ use crate::bounded_lines::BoundedLines;
 use crate::interruption::Interruption;
 use out_of_memory::OutOfMemoryKills;
 use rustix::process::{Pid, Signal, kill_process};
+use shared::crash;
 use shared::joblog::JobLog;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -81,6 +82,7 @@ impl TrainerProcess {
         };
         let memory = OutOfMemoryKills::count();
         let mut child = self.spawn().map_err(failed)?;
+        crash::point("trainer.started");
         // Held until the trainer has ended: it takes the end of its stdin for the end of the worker.
         let _stdin = child.stdin.take();
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -90,6 +92,7 @@ impl TrainerProcess {
         let reading = async {
             tokio::join!(
                 read_events(stdout, log, |event| {
+                    crash::point("trainer.event");
                     account.note(&event);
                     on_event(event);
                 }),
@@ -98,6 +101,7 @@ impl TrainerProcess {
         };
         let ended = until_end(supervise(&mut child, interruption), reading).await;
         let (status, stop) = ended.map_err(failed)?;
+        crash::point("trainer.ended");
         Ok(account.end(status, stop, memory.rose(), &last_words))
     }
 

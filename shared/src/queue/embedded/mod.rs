@@ -22,9 +22,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a delivery is hidden from others, unless it is extended.
-pub const VISIBILITY: Duration = Duration::from_secs(60);
-
 /// The longest pause between two looks of a waiting [`Queue::receive`].
 pub const LOOK: Duration = Duration::from_millis(50);
 const FIRST_LOOK: Duration = Duration::from_millis(2);

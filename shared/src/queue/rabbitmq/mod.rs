@@ -59,7 +59,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            visibility: Duration::from_secs(60),
+            visibility: super::visibility(),
             answer: Duration::from_secs(10),
         }
     }
