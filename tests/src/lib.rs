@@ -3,10 +3,12 @@
 pub mod aws;
 pub mod certificates;
 pub mod exploration;
+pub mod fleet;
 pub mod http_faults;
 pub mod hub_server;
 pub mod imds;
 pub mod kubernetes;
+pub mod proxy;
 pub mod python;
 pub mod queue_suite;
 pub mod rabbitmq;

@@ -8,6 +8,7 @@ use shared::job::Accelerator;
 use shared::queue::rabbitmq::topology::{self, Topology};
 use shared::queue::rabbitmq::{Limits, RabbitQueue, setup};
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
@@ -81,6 +82,25 @@ pub struct Alone {
     _nobody_else: OwnedRwLockWriteGuard<()>,
 }
 
+impl Alone {
+    /// The virtual host that only these tests use, empty, with the queues of this version.
+    ///
+    /// # Panics
+    /// If the node refuses.
+    pub async fn url(&self) -> String {
+        self.broker.empty("alone").await;
+        let url = self.broker.url(ADMIN, "alone");
+        setup(&url).await.expect("the queues");
+        url
+    }
+
+    /// The node.
+    #[must_use]
+    pub fn broker(&self) -> &'static Broker {
+        self.broker
+    }
+}
+
 impl Drop for Alone {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -126,7 +146,19 @@ impl Broker {
     /// A URL of this node.
     #[must_use]
     pub fn url(&self, user: &str, vhost: &str) -> String {
-        format!("amqp://{user}:{PASSWORD}@127.0.0.1:{}/{vhost}", self.port)
+        self.url_at(user, vhost, self.address())
+    }
+
+    /// A URL of this node at another address: that of a proxy.
+    #[must_use]
+    pub fn url_at(&self, user: &str, vhost: &str, address: SocketAddr) -> String {
+        format!("amqp://{user}:{PASSWORD}@{address}/{vhost}")
+    }
+
+    /// Where it listens, for a proxy in front of it.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
     }
 
     /// A URL over TLS, without certificates; the node wants one of its own authority from every client.
@@ -184,7 +216,7 @@ impl Broker {
             name,
             _others_may: others_may,
         };
-        vhost.empty().await;
+        self.empty(&vhost.name).await;
         setup(&vhost.url()).await.expect("the queues");
         vhost
     }
@@ -208,6 +240,28 @@ impl Broker {
         let channel = connection.create_channel().await.expect("a channel");
         (connection, channel)
     }
+
+    /// Nothing of the test before, not even what is still in a dead connection's hands: work queues go as a whole.
+    async fn empty(&self, vhost: &str) {
+        let (_connection, channel) = self.channel(vhost).await;
+        for accelerator in Accelerator::ALL {
+            let queue = topology::work_queue(accelerator);
+            let options = QueueDeleteOptions::default();
+            channel
+                .queue_delete(queue.as_str().into(), options)
+                .await
+                .expect("deletes");
+        }
+        let parked = |bit| Accelerator::ALL.map(|accelerator| topology::delay_queue(accelerator, bit));
+        let dead = Accelerator::ALL.map(topology::dead_queue);
+        for queue in (0..topology::DELAYS).flat_map(parked).chain(dead) {
+            let options = QueuePurgeOptions::default();
+            // The first test in a virtual host finds none.
+            if channel.queue_purge(queue.as_str().into(), options).await.is_err() {
+                return;
+            }
+        }
+    }
 }
 
 impl Vhost {
@@ -215,6 +269,12 @@ impl Vhost {
     #[must_use]
     pub fn url(&self) -> String {
         self.broker.url(ADMIN, &self.name)
+    }
+
+    /// The same, with another server's address: that of a proxy.
+    #[must_use]
+    pub fn url_at(&self, address: SocketAddr) -> String {
+        self.broker.url_at(ADMIN, &self.name, address)
     }
 
     /// Its name.
@@ -233,28 +293,6 @@ impl Vhost {
             ..Limits::default()
         };
         RabbitQueue::connect(&self.url(), limits).await.expect("a queue")
-    }
-
-    /// Nothing of the test before, not even what is still in a dead connection's hands: work queues go as a whole.
-    async fn empty(&self) {
-        let (_connection, channel) = self.broker.channel(&self.name).await;
-        for accelerator in Accelerator::ALL {
-            let queue = topology::work_queue(accelerator);
-            let options = QueueDeleteOptions::default();
-            channel
-                .queue_delete(queue.as_str().into(), options)
-                .await
-                .expect("deletes");
-        }
-        let parked = |bit| Accelerator::ALL.map(|accelerator| topology::delay_queue(accelerator, bit));
-        let dead = Accelerator::ALL.map(topology::dead_queue);
-        for queue in (0..topology::DELAYS).flat_map(parked).chain(dead) {
-            let options = QueuePurgeOptions::default();
-            // The first test in a virtual host finds none.
-            if channel.queue_purge(queue.as_str().into(), options).await.is_err() {
-                return;
-            }
-        }
     }
 }
 

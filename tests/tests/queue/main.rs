@@ -3,10 +3,13 @@
 mod rabbitmq;
 mod sqs_alone;
 
+use rabbitmq::network::Far;
 use shared::queue::Queue;
 use shared::queue::embedded::EmbeddedQueue;
+use shared::queue::rabbitmq::Limits;
 use std::sync::Arc;
 use std::time::Duration;
+use tests::proxy::Fault;
 use tests::queue_suite as suite;
 use tests::rabbitmq::Broker;
 use tests::sqs::Yard;
@@ -52,6 +55,21 @@ async fn sqs(visibility: Duration) -> Place {
     Place {
         queue: Arc::new(Yard::new().await.queue(visibility, HOLD).await),
         _lives_as_long: Box::new(()),
+    }
+}
+
+/// Behind a network that is slow and delays everything.
+async fn slow_rabbit(visibility: Duration) -> Place {
+    let fault = Fault {
+        delay: Duration::from_millis(2),
+        throttle: Some(200_000),
+        ..Fault::default()
+    };
+    let far = Far::new(visibility, Limits::default().answer).await.with(fault);
+    let (queue, rest) = far.into_parts();
+    Place {
+        queue: Arc::new(queue),
+        _lives_as_long: Box::new(rest),
     }
 }
 
@@ -109,4 +127,4 @@ macro_rules! conformance {
     )+ };
 }
 
-conformance!(embedded, rabbit, sqs);
+conformance!(embedded, rabbit, slow_rabbit, sqs);

@@ -5,6 +5,7 @@ mod alone;
 mod delivery;
 mod doctor;
 mod journey;
+pub(crate) mod network;
 
 use shared::queue::{Queue, Settlement};
 use tests::queue_suite::expect;
