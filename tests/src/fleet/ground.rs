@@ -1,7 +1,7 @@
 //! What all sites of a test stand on: a hub with a tiny model, and one job, published once by the real dispatcher.
 
 use super::trainer;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, finish};
 use shared::job::{Job, JobId};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,6 +26,11 @@ impl Ground {
         let machine = Sandbox::new();
         let trainer = trainer::write(machine.path(), "trainer", script);
         let id = machine.publish("sentiment");
+        // Also fills the hub's cache, which all sites share: who is frozen in a download keeps others of its host from it.
+        let mut worker = machine.command("worker", &["run", "--drain"]);
+        worker.env("TRAINYARD_TRAINER", &trainer);
+        let done = finish(worker);
+        assert_eq!(done.code(), 0, "{}", done.output());
         let record = machine.store().join("trainyard/jobs").join(id).join("job.json");
         let job = Job::from_slice(&std::fs::read(record).expect("the job's record")).expect("a job");
         Self {

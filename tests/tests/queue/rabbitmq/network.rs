@@ -54,7 +54,7 @@ struct Told {
 }
 
 /// A message's whole life through `queue`; every call is over in time, whatever the network does.
-async fn life(queue: &RabbitQueue, settlement: Settlement) -> Told {
+async fn life(queue: &RabbitQueue, settlement: Settlement, wait: Duration) -> Told {
     let mut told = Told::default();
     let started = Instant::now();
     told.published = match queue.publish(&message(1), NOW).await {
@@ -64,7 +64,7 @@ async fn life(queue: &RabbitQueue, settlement: Settlement) -> Told {
             false
         }
     };
-    if let Ok(Some(delivery)) = queue.receive(CPU, Duration::from_millis(100)).await {
+    if let Ok(Some(delivery)) = queue.receive(CPU, wait).await {
         told.settled = Some(match queue.settle(delivery.receipt, settlement).await {
             Ok(()) => true,
             Err(QueueError::Expired) => false,
@@ -103,7 +103,7 @@ async fn cut_everywhere(settlement: Settlement, then: Then) {
     let near = far.vhost.queue(Duration::from_secs(600)).await;
     // A clean life, to know how many bytes it has, and what is true of it.
     far.proxy.set(Fault::default());
-    let told = life(&far.queue, settlement.clone()).await;
+    let told = life(&far.queue, settlement.clone(), PATIENCE).await;
     assert!(told.published && told.settled == Some(true), "{told:?}");
     let stays = u32::from(settlement != Settlement::Done);
     assert_eq!(comes(&near, stays).await, stays);
@@ -117,7 +117,7 @@ async fn cut_everywhere(settlement: Settlement, then: Then) {
                 limit,
                 ..Fault::default()
             });
-            let told = life(&far.queue, settlement.clone()).await;
+            let told = life(&far.queue, settlement.clone(), Duration::from_millis(100)).await;
             far.proxy.cut();
             far.proxy.set(Fault::default());
             let done = settlement == Settlement::Done && told.settled == Some(true);
@@ -134,7 +134,7 @@ async fn cut_everywhere(settlement: Settlement, then: Then) {
     assert!(wrong > 10, "only {wrong} cuts did any harm");
     assert_eq!(near.depth(CPU).await.expect("counts"), Depth::default());
     // The same queue object works on.
-    let told = life(&far.queue, Settlement::Done).await;
+    let told = life(&far.queue, Settlement::Done, PATIENCE / 3).await;
     assert!(told.published && told.settled == Some(true), "{told:?}");
 }
 
@@ -157,7 +157,7 @@ async fn a_message_over_a_half_closed_connection_is_never_lost() {
 #[tokio::test]
 async fn a_broker_behind_a_black_hole_is_given_up_in_time() {
     let far = Far::new(Duration::from_secs(600), Duration::from_secs(1)).await;
-    let told = life(&far.queue, Settlement::Done).await;
+    let told = life(&far.queue, Settlement::Done, PATIENCE / 3).await;
     assert!(told.published && told.settled == Some(true), "{told:?}");
     far.proxy.set(Fault {
         blackhole: true,
@@ -172,6 +172,6 @@ async fn a_broker_behind_a_black_hole_is_given_up_in_time() {
     let near = far.vhost.queue(Duration::from_secs(600)).await;
     // The refused publish was on its way, and may have arrived.
     comes(&near, 0).await;
-    let told = life(&far.queue, Settlement::Done).await;
+    let told = life(&far.queue, Settlement::Done, PATIENCE / 3).await;
     assert!(told.published && told.settled == Some(true), "{told:?}");
 }
