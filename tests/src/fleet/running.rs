@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes on a slow machine; a test that reaches it failed.
@@ -131,6 +131,7 @@ fn free_address() -> SocketAddr {
 pub fn signal(pid: i32, signal: i32) {
     let sent = Command::new("kill")
         .args([format!("-{signal}"), pid.to_string()])
+        .stderr(Stdio::null())
         .status();
     // That it has ended meanwhile is for the test to find out.
     let _ = sent;

@@ -16,10 +16,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What all processes get: short times, so that a test need not wait for long ones.
 const TIMES: [(&str, &str); 2] = [("TRAINYARD_LEASE", "1s"), ("TRAINYARD_VISIBILITY", "3s")];
+
+/// Messages that were put back for later come by then.
+const LEFT: Duration = Duration::from_secs(60);
 
 /// See the module.
 #[derive(Debug)]
@@ -267,11 +270,38 @@ impl<'a> Site<'a> {
     }
 
     /// Waits until no message is left, dead ones included.
+    ///
+    /// # Panics
+    /// If some stay.
     pub async fn emptied(&self) {
-        until("the queue is empty", || async {
-            (self.depth().await == Depth::default()).then_some(())
-        })
-        .await;
+        let started = Instant::now();
+        loop {
+            let depth = self.depth().await;
+            if depth == Depth::default() {
+                return;
+            }
+            assert!(started.elapsed() < LEFT, "messages are left: {depth:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Nobody works here any more. What a worker left in hand when it lost its lease comes back when it ends, and goes as
+    /// soon as another one looks.
+    ///
+    /// # Panics
+    /// If messages stay all the same.
+    pub async fn cleared(&self) {
+        const LOOKS: u32 = 5;
+        let mut left = Depth::default();
+        for _ in 0..LOOKS {
+            let done = finish(self.command("worker", &["run", "--drain"]));
+            assert_eq!(done.code(), 0, "{}", done.output());
+            left = self.depth().await;
+            if left == Depth::default() {
+                return;
+            }
+        }
+        panic!("messages are left: {left:?}");
     }
 }
 

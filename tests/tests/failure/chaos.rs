@@ -212,7 +212,7 @@ async fn run(ground: &Ground, pair: Pair, jobs: u32, seed: u64) {
     for process in workers.into_iter().chain([keeper]) {
         process.stop().await;
     }
-    site.emptied().await;
+    site.cleared().await;
     assert_registered(&site, &ids).await;
     assert_swept(&site, &ids).await;
 }
