@@ -6,11 +6,15 @@ is served alone, but for the waiting of a long poll. A long poll whose client is
 
 import json
 import logging
+import os
 import select
 import socket
 import sys
 import threading
 import time
+
+# Lists come in pages of so many: every test that lists reads several.
+os.environ["MOTO_S3_DEFAULT_MAX_KEYS"] = "10"
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.server import MotoRequestHandler

@@ -27,6 +27,8 @@ pub enum Fault {
     BodyCorrupted,
     /// The answer comes after this time.
     Delayed(Duration),
+    /// The server hears nothing; the answer is this document.
+    Told(&'static str),
     /// The answer is of this date.
     Dated(&'static str),
 }
@@ -142,6 +144,7 @@ impl S3Faults {
         match self.fault(line) {
             None => client.write_all(&self.forward(&request).await?).await?,
             Some(Fault::Answered(status, code)) => client.write_all(&answer(status, code)).await?,
+            Some(Fault::Told(document)) => client.write_all(&told(200, document)).await?,
             Some(Fault::DoneButAnswered(status, code)) => {
                 self.forward(&request).await?;
                 client.write_all(&answer(status, code)).await?;
@@ -242,8 +245,15 @@ fn dated(answer: &[u8], date: &str) -> Vec<u8> {
 }
 
 fn answer(status: u16, code: &str) -> Vec<u8> {
-    let body =
-        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>as the test wants it</Message></Error>");
+    let message = "as the test wants it";
+    told(
+        status,
+        &format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>"),
+    )
+}
+
+fn told(status: u16, document: &str) -> Vec<u8> {
+    let body = format!("<?xml version=\"1.0\"?>{document}");
     let length = body.len();
     format!(
         "HTTP/1.1 {status} Fault\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"

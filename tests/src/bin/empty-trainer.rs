@@ -51,5 +51,6 @@ fn report() -> Report {
             cpu_capability: "none".into(),
         },
         checkpoint: Checkpoint::default(),
+        unmatched_environments: Vec::new(),
     }
 }

@@ -5,7 +5,8 @@ use crate::yard::{GOOD, Yard, content, drain, start};
 use shared::job::{Accelerator, Content, JobId};
 use shared::ledger::Status;
 use shared::queue::Depth;
-use shared::queue::embedded::{EmbeddedQueue, VISIBILITY};
+use shared::queue::embedded::EmbeddedQueue;
+use shared::queue::visibility;
 use shared::store::Key;
 use std::time::{Duration, Instant};
 use worker::attempt::attempt;
@@ -15,7 +16,7 @@ const CPU: Accelerator = Accelerator::Cpu;
 
 /// Puts bytes into the queue as a stranger would.
 async fn send(yard: &Yard, body: impl Into<Vec<u8>>) {
-    let queue = EmbeddedQueue::open(&yard.path("queue.db"), VISIBILITY).await.unwrap();
+    let queue = EmbeddedQueue::open(&yard.path("queue.db"), visibility()).await.unwrap();
     queue.publish_bytes(CPU, body.into(), Duration::ZERO).await.unwrap();
 }
 
