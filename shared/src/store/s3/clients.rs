@@ -23,12 +23,20 @@ pub(super) struct Clients {
     pub(super) repeating: Client,
     /// For conditional writes, whose repetition is the caller's business: it alone knows what a lost answer means.
     pub(super) once: Client,
+    /// The server, if it is not AWS's by its own name.
+    pub(super) endpoint: Option<String>,
 }
 
 impl Clients {
     pub(super) async fn open(access: &AwsAccess) -> Self {
         let shared = access.config().await;
-        let path_style = access.s3_path_style.unwrap_or(access.s3_endpoint.is_some());
+        // A profile may name one too. One for S3 alone in a profile's section `services` is not looked at: how copies
+        // are made depends on knowing the server.
+        let endpoint = access
+            .s3_endpoint
+            .clone()
+            .or_else(|| shared.endpoint_url().map(str::to_owned));
+        let path_style = access.s3_path_style.unwrap_or(endpoint.is_some());
         let mut config = Builder::from(&shared)
             .force_path_style(path_style)
             .timeout_config(timeouts(ANSWER))
@@ -36,9 +44,7 @@ impl Clients {
             // Bodies are verified by their SHA-256, which also knows objects that were sent in parts.
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .request_checksum_calculation(RequestChecksumCalculation::WhenSupported);
-        if let Some(endpoint) = &access.s3_endpoint {
-            config = config.endpoint_url(endpoint);
-        }
+        config.set_endpoint_url(endpoint.clone());
         let tries = RetryConfig::standard()
             .with_max_attempts(TRIES)
             .with_initial_backoff(Duration::from_millis(100))
@@ -47,6 +53,7 @@ impl Clients {
         Self {
             repeating: Client::from_conf(repeating),
             once: Client::from_conf(config.retry_config(RetryConfig::disabled()).build()),
+            endpoint,
         }
     }
 }

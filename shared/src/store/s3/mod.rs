@@ -58,11 +58,13 @@ impl S3Store {
     /// # Errors
     /// What is wrong with the address.
     pub async fn open(rest: &str, access: &AwsAccess) -> Result<Self, &'static str> {
+        let address = Address::parse(rest)?;
+        let clients = Clients::open(access).await;
         Ok(Self {
-            address: Address::parse(rest)?,
-            clients: Clients::open(access).await,
+            copies: Copies::of(clients.endpoint.as_deref()),
+            clients,
+            address,
             transfer: Transfer::default(),
-            copies: Copies::of(access.s3_endpoint.as_deref()),
         })
     }
 
