@@ -7,7 +7,7 @@ PROJECTS ?= keywords ner sentiment
 # Files that a macro declares, which cargo fmt does not look into.
 FAMILIES := $(wildcard worker/trainer/src/encoder/*.rs)
 
-.PHONY: help setup build start test test-failure lint fmt clean
+.PHONY: help setup build start test bench test-failure lint fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][^:]*:.*## / { gsub(/projects\.[a-z]*\/% /, "", $$1); sub(/projects\.stop\/%/, "projects.{unit,integration,functional,start}/<project>", $$1); printf "  \033[1m%-54s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST) | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi
@@ -23,6 +23,9 @@ start: build ## the jobs of keywords, ner and sentiment on this machine, from th
 
 test: ## everything that is tested, from a fresh clone
 	@scripts/test.sh
+
+bench: ## what the fleet costs, beside Celery in the same run: one table of ratios
+	@scripts/bench.sh
 
 test-failure: ## the long failure tests: kill at every step, zombies, chaos, leaks
 	@scripts/test-failure.sh

@@ -144,15 +144,18 @@ impl Sweeper {
             return Ok(false);
         };
         let depth = self.queue.depth(accelerator).await?;
+        let (silent, lease) = (self.watch.silent(id, now), Duration::from_secs(now.state.lease_s));
         if depth.ready + depth.delayed + depth.in_flight == 0 {
-            return Ok(true);
+            // Not every queue tells of messages in other hands: a publisher that renews has its own, and a second one
+            // would only fence it.
+            return Ok(now.state.status == Status::Queued || silent >= lease);
         }
         let times = match self.jobs.get(id).and_then(|memory| memory.announced) {
             Some((token, seq, times)) if (token, seq) == (now.state.token, now.state.seq) => times,
             _ => 0,
         };
         let patience = ANNOUNCE_AFTER * 2_u32.pow(times.min(ANNOUNCE_DOUBLINGS));
-        Ok(self.watch.silent(id, now) >= patience.max(Duration::from_secs(now.state.lease_s)))
+        Ok(silent >= patience.max(lease))
     }
 
     async fn announce(&mut self, id: &JobId, now: &Snapshot, swept: &mut Swept) -> Result<(), SweepError> {

@@ -42,5 +42,6 @@ promises!(directory, s3 => {
     foreign_bytes_at_a_key_of_the_version_are_never_overwritten,
     the_newest_whole_checkpoint_is_restored_and_older_ones_go,
     a_sweeper_announces_a_job_without_message_at_once_and_expires_a_silent_owner,
+    a_sweeper_leaves_a_publisher_that_renews_alone,
     a_sweeper_deletes_what_was_staged_only_when_its_epoch_is_over,
 });

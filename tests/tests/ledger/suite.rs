@@ -275,6 +275,23 @@ pub(crate) async fn a_sweeper_announces_a_job_without_message_at_once_and_expire
     assert!(matches!(claim.write(Event::Renew).await, Err(ClaimError::Fenced(_))));
 }
 
+/// Not every queue tells of messages in other hands, so to a sweeper a publisher's message may be nowhere.
+pub(crate) async fn a_sweeper_leaves_a_publisher_that_renews_alone(yard: Yard) {
+    let queue = queue(&yard).await;
+    let mut sweeper = Sweeper::new(yard.ledger.clone(), queue.clone());
+    let claim = yard.claim().await;
+    let decision = stage(&claim, &yard.job, yard.files(), &facts()).await.expect("staged");
+    claim.write(Event::Decide(decision)).await.expect("decided");
+    for _ in 0..3 {
+        assert_eq!(sweeper.sweep().await.expect("swept").announced, 0, "it has a publisher");
+        yard.pass(20);
+        claim.write(Event::Renew).await.expect("renewed");
+    }
+    assert_eq!(sweeper.sweep().await.expect("swept").announced, 0, "it has spoken");
+    yard.pass(30);
+    assert_eq!(sweeper.sweep().await.expect("swept").announced, 1, "it was silent for its lease");
+}
+
 pub(crate) async fn a_sweeper_deletes_what_was_staged_only_when_its_epoch_is_over(yard: Yard) {
     let claim = yard.claim().await;
     stage(&claim, &yard.job, yard.files(), &facts()).await.expect("staged");
