@@ -138,7 +138,7 @@ mod tests {
         for size in [1, 16 << 20, 70 << 30, 5 << 40] {
             let part = transfer.part_of(size);
             assert!(size.div_ceil(part) <= 10_000, "{size}");
-            assert!(part >= 5 << 20 && part <= 5 << 30, "{size}: {part}");
+            assert!(((5 << 20)..=(5 << 30)).contains(&part), "{size}: {part}");
             assert!(transfer.parts_at_once(part) as u64 * part <= (256 << 20).max(2 * part));
         }
         assert_eq!(transfer.part_of(1 << 30), 8 << 20);
