@@ -46,7 +46,8 @@ async fn a_job_becomes_one_whole_version_though_its_workers_died() {
         "before-card",
         "before-ack",
     ] {
-        let died = machine.sandbox.run_to_crash("worker", &["run", "--drain"], point);
+        // One that drains may finish a stalled job without its message, and then has none to acknowledge.
+        let died = machine.sandbox.run_to_crash("worker", &["run", "--once"], point);
         assert!(died.was_killed(), "{point}: {}", died.output());
         assert!(!died.output().contains(SECRET_KEY));
     }
