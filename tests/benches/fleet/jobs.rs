@@ -18,11 +18,22 @@ pub(crate) struct Jobs {
 impl Jobs {
     /// Of the machine's project, as its dispatcher publishes it into the machine's own store.
     pub(crate) fn of(machine: &Sandbox) -> Result<Self> {
-        machine.write_project(
-            "sentiment",
-            &[("TRAIN", "false"), ("TRAIN_DATA", ""), ("VALIDATION_DATA", "")],
-        );
-        let id = machine.publish("sentiment");
+        let training = [
+            "TRAIN",
+            "TRAIN_DATA",
+            "VALIDATION_DATA",
+            "EPOCHS",
+            "TRAIN_BATCH_SIZE",
+            "WARMUP_STEPS",
+            "LEARNING_RATE",
+        ];
+        let none = training.map(|name| (name, ""));
+        let keywords = [
+            ("HUGGINGFACE_PIPELINE_TASK", "feature-extraction"),
+            ("MODEL", "KEYWORDS-TRAINED"),
+        ];
+        machine.write_project("keywords", &[&none[..], &keywords].concat());
+        let id = machine.publish("keywords");
         let file = machine.store().join("trainyard/jobs").join(&id).join("job.json");
         let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
         Ok(Self {

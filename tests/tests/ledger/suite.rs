@@ -289,7 +289,11 @@ pub(crate) async fn a_sweeper_leaves_a_publisher_that_renews_alone(yard: Yard) {
     }
     assert_eq!(sweeper.sweep().await.expect("swept").announced, 0, "it has spoken");
     yard.pass(30);
-    assert_eq!(sweeper.sweep().await.expect("swept").announced, 1, "it was silent for its lease");
+    assert_eq!(
+        sweeper.sweep().await.expect("swept").announced,
+        1,
+        "it was silent for its lease"
+    );
 }
 
 pub(crate) async fn a_sweeper_deletes_what_was_staged_only_when_its_epoch_is_over(yard: Yard) {
