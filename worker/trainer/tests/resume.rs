@@ -217,6 +217,9 @@ fn forget_values(file: &Path) {
     std::fs::write(file, bytes).unwrap();
 }
 
+/// What is done to the folder of a checkpoint.
+type Change = fn(&Path);
+
 /// Without these the tests above would prove nothing: what they compare must be able to differ.
 #[test]
 fn a_resume_that_forgets_something_gives_other_bits() {
@@ -224,7 +227,7 @@ fn a_resume_that_forgets_something_gives_other_bits() {
     // The last weights, not the best: those may be of a step before the interruption.
     job.description["training"]["load_best_model_at_end"] = json!(false);
     finish(&job, "whole");
-    let controls: [(&str, bool, fn(&Path)); 4] = [
+    let controls: [(&str, bool, Change); 4] = [
         ("nothing", true, |_| {}),
         ("moments-dropped", false, |folder| {
             forget_values(&folder.join("moments.safetensors"))
