@@ -215,7 +215,12 @@ impl Convolution {
         Ok(Some(Self {
             weight: loader.encoder("encoder.conv.conv.weight", &[hidden, hidden / groups, width]),
             bias: loader.encoder("encoder.conv.conv.bias", &[hidden]),
-            norm: LayerNorm::load(loader, "encoder.conv.LayerNorm", hidden, config.number("layer_norm_eps")?),
+            norm: LayerNorm::load(
+                loader,
+                "encoder.conv.LayerNorm",
+                hidden,
+                config.number("layer_norm_eps")?,
+            ),
             reach: width / 2,
             groups,
             activation: match config.value("conv_act") {

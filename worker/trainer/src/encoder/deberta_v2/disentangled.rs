@@ -66,7 +66,11 @@ fn kinds(config: &Config) -> Result<(bool, bool)> {
     let wrong = || config.wrong("pos_att_type", "a list or `|`-separated text of c2p and p2c");
     let named: Vec<String> = match config.value("pos_att_type") {
         None => Vec::new(),
-        Some(Value::String(text)) => text.to_lowercase().split('|').map(|kind| kind.trim().to_owned()).collect(),
+        Some(Value::String(text)) => text
+            .to_lowercase()
+            .split('|')
+            .map(|kind| kind.trim().to_owned())
+            .collect(),
         Some(list) => serde_json::from_value(list.clone()).map_err(|_| wrong())?,
     };
     if named.iter().any(|kind| kind != "c2p" && kind != "p2c") {
@@ -104,7 +108,11 @@ impl RelativePositions {
             _ => return Err(config.wrong("norm_rel_ebd", "none or layer_norm")),
         };
         if !settings.relative {
-            return if norm { Err(config.wrong("norm_rel_ebd", "none where relative_attention is false")) } else { Ok(None) };
+            return if norm {
+                Err(config.wrong("norm_rel_ebd", "none where relative_attention is false"))
+            } else {
+                Ok(None)
+            };
         }
         Ok(Some(Self {
             vectors: Embedding::load(loader, "encoder.rel_embeddings", 2 * settings.span(), hidden, -1),
@@ -120,7 +128,10 @@ impl RelativePositions {
         let distances = self.distances(batch.ids.size()[1]);
         let row = |distance: Tensor| (distance + span).clamp(0, 2 * span - 1);
         Places {
-            vectors: self.norm.as_ref().map_or(vectors.shallow_clone(), |norm| norm.forward(&vectors)),
+            vectors: self
+                .norm
+                .as_ref()
+                .map_or(vectors.shallow_clone(), |norm| norm.forward(&vectors)),
             there: row(distances.shallow_clone()),
             back: row(-distances),
         }
@@ -145,7 +156,10 @@ fn log_buckets(distances: &Tensor, buckets: i64, farthest: i64) -> Tensor {
     let all = Tensor::from_slice(&[((farthest - 1) as f64 / half as f64) as f32]).log();
     let logarithmic = ((&size / half).log() / all * (half - 1)).ceil() + half;
     let signed = logarithmic * distances.sign();
-    distances.to_kind(Kind::Float).where_self(&size.le(half), &signed).to_kind(Kind::Int64)
+    distances
+        .to_kind(Kind::Float)
+        .where_self(&size.le(half), &signed)
+        .to_kind(Kind::Int64)
 }
 
 /// Where a token of the pair is padding, `[rows, 1, tokens, tokens]`, from the mask `[rows, tokens]`.
@@ -202,7 +216,11 @@ impl DisentangledSelfAttention {
         }
         let scores = scores.masked_fill(hidden_pairs, f64::from(f32::MIN));
         let weights = dropout.apply(scores.softmax(-1, Kind::Float), self.attention_dropout);
-        weights.matmul(&value).transpose(1, 2).contiguous().view(x.size().as_slice())
+        weights
+            .matmul(&value)
+            .transpose(1, 2)
+            .contiguous()
+            .view(x.size().as_slice())
     }
 
     /// What is added to the scores `[rows, heads, tokens, tokens]` (`disentangled_attention_bias`).
@@ -221,12 +239,14 @@ impl DisentangledSelfAttention {
             let index = place.expand([query.size()[0], self.heads, tokens, tokens], false);
             all.gather(-1, &index, false) / scale
         };
-        let there = self.settings.content_to_position.then(|| {
-            score(query, self.position_key.as_ref().unwrap_or(&self.key), &places.there)
-        });
-        let back = self.settings.position_to_content.then(|| {
-            score(key, self.position_query.as_ref().unwrap_or(&self.query), &places.back).transpose(-2, -1)
-        });
+        let there = self
+            .settings
+            .content_to_position
+            .then(|| score(query, self.position_key.as_ref().unwrap_or(&self.key), &places.there));
+        let back = self
+            .settings
+            .position_to_content
+            .then(|| score(key, self.position_query.as_ref().unwrap_or(&self.query), &places.back).transpose(-2, -1));
         [there, back].into_iter().flatten().reduce(|there, back| there + back)
     }
 
