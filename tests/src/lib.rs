@@ -1,6 +1,7 @@
 //! Conformance suites run over every backend, and the machine in which the binaries are tried.
 
 pub mod aws;
+pub mod base_model;
 pub mod certificates;
 pub mod exploration;
 pub mod fleet;

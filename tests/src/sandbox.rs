@@ -3,6 +3,8 @@
 
 use crate::tiny_model;
 use serde_json::Value;
+use shared::aws::AwsAccess;
+use shared::settings::{Fleet, Variables};
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
@@ -118,6 +120,16 @@ impl Sandbox {
     pub fn store_url(&self) -> String {
         let set = self.variables.iter().find(|(name, _)| name == "TRAINYARD_STORE_URL");
         set.map_or_else(|| format!("file:{}", self.store().display()), |(_, url)| url.clone())
+    }
+
+    /// How the machine's variables say that AWS, or what stands for it, is reached.
+    ///
+    /// # Panics
+    /// If they say nonsense.
+    #[must_use]
+    pub fn aws(&self) -> AwsAccess {
+        let variables = self.variables.iter().cloned().collect();
+        Fleet::load(&variables, &Variables::new(), None).expect("settings").aws
     }
 
     /// The hub's folder of a repository `owner/name`.

@@ -31,7 +31,7 @@ fn state(machine: &Sandbox, job: &str) -> State {
         .build()
         .expect("a runtime")
         .block_on(async {
-            let store = shared::store::connect(&url, &shared::aws::AwsAccess::default()).await;
+            let store = shared::store::connect(&url, &machine.aws()).await;
             let ledger = Ledger::new(store.expect("a store"));
             ledger.read(&id).await.expect("a state").state
         })

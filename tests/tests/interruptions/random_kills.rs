@@ -5,6 +5,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use shared::ledger::Status;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tests::aws::AwsServer;
+use tests::rabbitmq::Broker;
 use tests::sandbox::{Sandbox, collect};
 
 const KILLS: u32 = 20;
@@ -22,7 +24,7 @@ fn seed() -> u64 {
     })
 }
 
-/// Queue and store are those of `machine.variables`: another pair of URLs makes this a test of other backends.
+/// Queue and store are those of `machine.variables`.
 fn survives(machine: &Sandbox) {
     let seed = seed();
     eprintln!("TRAINYARD_TEST_SEED={seed}");
@@ -94,5 +96,25 @@ fn twenty_random_kills_on_other_hosts_and_in_other_folders_leave_the_bits_as_the
     machine
         .variables
         .extend(variables.map(|(name, value)| (name.into(), value)));
+    survives(&machine);
+}
+
+/// Nothing in common but the network.
+#[test]
+fn twenty_random_kills_on_rabbitmq_and_s3_leave_the_bits_as_they_are() {
+    let mut machine = crate::sandbox();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (vhost, bucket) = runtime.block_on(async {
+        let broker = Broker::get(env!("CARGO_BIN_EXE_broker"));
+        (broker.vhost().await, AwsServer::get().bucket().await)
+    });
+    machine.variables.extend(AwsServer::get().variables());
+    let places = [
+        ("TRAINYARD_QUEUE_URL", vhost.url()),
+        ("TRAINYARD_STORE_URL", format!("s3://{bucket}/team")),
+    ];
+    machine
+        .variables
+        .extend(places.map(|(name, value)| (name.into(), value)));
     survives(&machine);
 }

@@ -12,10 +12,13 @@ const KEPT: [&str; 6] = [
     "CUDA_VISIBLE_DEVICES",
 ];
 /// Passed on by the beginning of their name: threads and instruction sets of the math libraries.
-const KEPT_PREFIXES: [&str; 4] = ["OMP_", "MKL_", "ONEDNN_", "ATEN_"];
+const KEPT_PREFIXES: [&str; 5] = ["OMP_", "GOMP_", "MKL_", "ONEDNN_", "ATEN_"];
 /// Set where the worker's environment says nothing else. Text has many lengths, and libtorch keeps code and scratch for
-/// every shape it meets: without these bounds that is most of a training's memory.
-const SET: [(&str, &str); 3] = [
+/// every shape it meets: without these bounds that is most of a training's memory. And threads of GNU's OpenMP wait for each
+/// other by spinning, 300,000 rounds by default: where others want the same processors, one that spins keeps the one it
+/// waits for from running (a keyword job beside three compilers: 13.6 s by default, 1.3 s so).
+const SET: [(&str, &str); 4] = [
+    ("GOMP_SPINCOUNT", "1000"),
     ("LRU_CACHE_CAPACITY", "16"),
     ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64"),
     // Its stdin ends when the worker does.
@@ -90,6 +93,7 @@ mod tests {
             Some(8),
         );
         let expected = [
+            ("GOMP_SPINCOUNT", "1000"),
             ("LRU_CACHE_CAPACITY", "16"),
             ("OMP_NUM_THREADS", "2"),
             ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64"),
