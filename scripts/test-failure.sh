@@ -8,6 +8,6 @@ start=$(date +%s.%N)
 printf '%s==>%s building the binaries and the failure tests (minutes the first time)\n' "$bold" "$plain"
 # One feature set for both, or dependencies are compiled twice.
 cargo build -q --workspace --bins || die "the build failed" $?
-cargo test -q --workspace --test failure --no-run || die "the build failed" $?
+cargo test -q --workspace --test failure --test three_projects --no-run || die "the build failed" $?
 printf '%s==>%s built %s(%.1f s)%s\n' "$bold" "$plain" "$dim" "$(elapsed "$start")" "$plain"
-cargo test --workspace --test failure -- --include-ignored --test-threads=1 --nocapture "$@"
+cargo test --workspace --test failure --test three_projects -- --include-ignored --test-threads=1 --nocapture "$@"
