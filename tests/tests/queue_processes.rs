@@ -1,4 +1,4 @@
-//! The embedded queue: what only it promises, and several processes that race and are killed.
+//! The embedded queue: what only it promises, and processes of which the file is all that is left.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -22,58 +22,6 @@ fn place() -> (TempDir, PathBuf, String) {
     let path = folder.path().join("deep/queue.db");
     let url = format!("embedded:{}", path.display());
     (folder, path, url)
-}
-
-fn jobs(numbers: impl Iterator<Item = u32>) -> BTreeSet<String> {
-    numbers.map(|number| message(number).job.to_string()).collect()
-}
-
-/// Also the race of who creates the file.
-#[tokio::test]
-async fn every_message_is_settled_by_one_process() {
-    let (_folder, path, url) = place();
-    let publishers = [(); 3].map(|()| Rival::start(RIVAL, &["publish", &url, "40"]));
-    let receivers = [(); 3].map(|()| Rival::start(RIVAL, &["receive", &url]));
-    for publisher in publishers {
-        assert_eq!(publisher.finish().len(), 40);
-    }
-    let mut settled: Vec<String> = receivers.into_iter().flat_map(Rival::finish).collect();
-    // A receiver that started late and waited in vain may leave before the last message came.
-    settled.extend(Rival::start(RIVAL, &["receive", &url]).finish());
-    settled.sort();
-    let expected: Vec<String> = jobs(0..40)
-        .into_iter()
-        .flat_map(|job| [job.clone(), job.clone(), job])
-        .collect();
-    assert_eq!(settled, expected);
-    let queue = EmbeddedQueue::open(&path, visibility()).await.expect("a queue");
-    assert_eq!(queue.depth(CPU).await.expect("counts"), Depth::default());
-}
-
-#[tokio::test]
-async fn what_a_killed_publisher_was_answered_is_there() {
-    let mut random = StdRng::seed_from_u64(SEED);
-    println!("seed {SEED:#x}");
-    for round in 0..15 {
-        let (_folder, path, url) = place();
-        let mut publisher = Rival::start(RIVAL, &["publish", &url, "100000"]);
-        let mut said = Vec::new();
-        for _ in 0..random.random_range(1..40) {
-            said.extend(publisher.next_line());
-        }
-        said.extend(publisher.kill());
-        let queue = EmbeddedQueue::open(&path, visibility()).await.expect("a whole file");
-        let mut found = BTreeSet::new();
-        while let Some(delivery) = queue.receive(CPU, Duration::ZERO).await.expect("receives") {
-            found.insert(delivery.message().expect("a whole message").job.to_string());
-            queue.settle(delivery.receipt, Settlement::Done).await.expect("settles");
-        }
-        let answered = u32::try_from(said.len()).expect("few");
-        assert!(
-            found == jobs(0..answered) || found == jobs(0..answered + 1),
-            "round {round}: {answered} {found:?}"
-        );
-    }
 }
 
 /// What a killed receiver had in hand stays hidden, everything else goes on, and nothing is settled twice.

@@ -9,8 +9,10 @@
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
+use shared::aws::AwsAccess;
 use shared::job::Accelerator;
-use shared::queue::Settlement;
+use shared::queue::{Queue, Settlement};
+use shared::settings::Fleet;
 use shared::store::{Conflict, Key, Store};
 use std::io::Write;
 use std::sync::Arc;
@@ -33,7 +35,7 @@ async fn main() -> Result<()> {
         ["create", store, prefix, caller, count] => create(&*open(store).await?, prefix, caller, count.parse()?).await,
         ["write", store, prefix, count] => write(&*open(store).await?, prefix, count.parse()?).await,
         ["publish", queue, count] => {
-            let queue = shared::queue::connect(queue, &shared::aws::AwsAccess::default()).await?;
+            let queue = queue_at(queue).await?;
             for number in 0..count.parse()? {
                 queue.publish(&message(number), Duration::ZERO).await?;
                 say(number)?;
@@ -41,7 +43,7 @@ async fn main() -> Result<()> {
             Ok(())
         }
         ["receive", queue] => {
-            let queue = shared::queue::connect(queue, &shared::aws::AwsAccess::default()).await?;
+            let queue = queue_at(queue).await?;
             while let Some(delivery) = queue.receive(Accelerator::Cpu, Duration::from_secs(1)).await? {
                 let job = delivery.message()?.job;
                 queue.settle(delivery.receipt, Settlement::Done).await?;
@@ -53,9 +55,16 @@ async fn main() -> Result<()> {
     }
 }
 
+fn aws() -> Result<AwsAccess> {
+    Ok(Fleet::from_env(&std::env::vars().collect())?.aws)
+}
+
 async fn open(url: &str) -> Result<Arc<dyn Store>> {
-    let fleet = shared::settings::Fleet::from_env(&std::env::vars().collect())?;
-    Ok(shared::store::connect(url, &fleet.aws).await?)
+    Ok(shared::store::connect(url, &aws()?).await?)
+}
+
+async fn queue_at(url: &str) -> Result<Arc<dyn Queue>> {
+    Ok(shared::queue::connect(url, &aws()?).await?)
 }
 
 async fn create(store: &dyn Store, prefix: &str, caller: &str, count: u32) -> Result<()> {

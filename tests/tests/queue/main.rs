@@ -1,5 +1,6 @@
 //! The conformance suite over every queue, and what RabbitMQ and SQS alone can do wrong.
 
+mod processes;
 mod rabbitmq;
 mod sqs_alone;
 
