@@ -177,21 +177,24 @@ pub(crate) fn log_text(format: Format, text: &str) -> Result<(), Failure> {
 /// One JSON document.
 ///
 /// # Errors
-/// Standard output is closed.
+/// Standard output cannot be written.
 pub(crate) fn document(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::new(ExitCode::Infrastructure, error))?;
     print(&text)
 }
 
-/// Text with a line feed.
+/// Text with a line feed. Whoever has read enough (`| head`) is no failure, and changes no exit code.
 ///
 /// # Errors
-/// Standard output is closed.
+/// Standard output cannot be written.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    writeln!(std::io::stdout().lock(), "{text}").map_err(|error| {
-        let error = anyhow::Error::new(error).context("failed to write to standard output");
-        Failure::new(ExitCode::Infrastructure, error)
-    })
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let error = anyhow::Error::new(error).context("failed to write to standard output");
+            Err(Failure::new(ExitCode::Infrastructure, error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A table for people, as wide as it needs: a cell that is broken over lines cannot be copied.

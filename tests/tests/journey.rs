@@ -42,6 +42,19 @@ fn another_tag_is_another_version_and_the_same_bytes() {
 }
 
 #[test]
+fn a_reader_that_has_read_enough_changes_no_exit_code() {
+    let machine = Sandbox::new();
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = machine.command("dispatcher", &PUBLISH);
+    let done = command.stdout(writer).output().expect("starts");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    assert!(!said.contains("roken pipe"), "{said}");
+    assert_eq!(registry::visible_versions(&machine.store()).len(), 1);
+}
+
+#[test]
 fn a_pull_request_leaves_no_trace_in_the_registry() {
     let machine = Sandbox::new();
     let publish = [
