@@ -5,6 +5,7 @@ use serde_json::Value;
 use shared::aws::{AwsAccess, AwsKeys};
 use shared::secret::Secret;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -57,6 +58,13 @@ impl AwsServer {
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// The same, for a proxy in front of it.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        let (_, address) = self.endpoint.split_once("://").expect("a URL");
+        address.parse().expect("an address")
     }
 
     /// A name that no other test of this binary has: a bucket's, a queue's.

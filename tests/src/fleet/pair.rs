@@ -1,6 +1,8 @@
 //! The pairs of queue and store on which everything must hold.
 
+use crate::aws::AwsServer;
 use crate::rabbitmq::{Alone, Broker, Vhost};
+use shared::queue::sqs;
 use std::path::Path;
 
 /// A queue's kind and a store's.
@@ -10,6 +12,10 @@ pub enum Pair {
     EmbeddedDirectory,
     /// A broker, and a folder that all machines see.
     RabbitDirectory,
+    /// A broker, and a bucket.
+    RabbitS3,
+    /// Queues of SQS, and a bucket.
+    SqsS3,
 }
 
 /// What a site has of a broker.
@@ -34,25 +40,36 @@ pub(super) struct Place {
 }
 
 impl Pair {
+    /// Whether its queue is a broker, which can be killed.
+    #[must_use]
+    pub fn has_broker(self) -> bool {
+        matches!(self, Self::RabbitDirectory | Self::RabbitS3)
+    }
+
+    /// Whether its store is a bucket.
+    #[must_use]
+    pub fn has_bucket(self) -> bool {
+        matches!(self, Self::RabbitS3 | Self::SqsS3)
+    }
+
     /// An empty queue and an empty store; `alone`: on a broker that nobody else uses meanwhile. `broker` is `CARGO_BIN_EXE_broker`.
     pub(super) async fn place(self, folder: &Path, broker: &str, alone: bool) -> Place {
-        let directory = format!("file:{}", folder.join("store").display());
-        match self {
-            Self::EmbeddedDirectory => Place {
-                queue_url: format!("embedded:{}", folder.join("queue.db").display()),
-                store_url: directory,
-                variables: Vec::new(),
-                broker: Lent::Nothing,
-            },
-            Self::RabbitDirectory => {
-                let (queue_url, broker) = rabbit(Broker::get(broker), alone).await;
-                Place {
-                    queue_url,
-                    store_url: directory,
-                    variables: Vec::new(),
-                    broker,
-                }
-            }
+        let (queue_url, broker) = match self {
+            Self::EmbeddedDirectory => (format!("embedded:{}", folder.join("queue.db").display()), Lent::Nothing),
+            Self::RabbitDirectory | Self::RabbitS3 => rabbit(Broker::get(broker), alone).await,
+            Self::SqsS3 => (queues(AwsServer::get()).await, Lent::Nothing),
+        };
+        let (store_url, variables) = if self.has_bucket() {
+            let server = AwsServer::get();
+            (format!("s3://{}", server.bucket().await), server.variables().into())
+        } else {
+            (format!("file:{}", folder.join("store").display()), Vec::new())
+        };
+        Place {
+            queue_url,
+            store_url,
+            variables,
+            broker,
         }
     }
 }
@@ -65,4 +82,11 @@ async fn rabbit(broker: &'static Broker, alone: bool) -> (String, Lent) {
         let vhost = broker.vhost().await;
         (vhost.url(), Lent::Vhost { _lent: vhost })
     }
+}
+
+/// New queues of SQS; their URL.
+async fn queues(server: &AwsServer) -> String {
+    let url = format!("sqs://{}", server.fresh_name("yard"));
+    sqs::setup(&url, &server.access()).await.expect("the queues");
+    url
 }

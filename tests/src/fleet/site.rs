@@ -2,6 +2,7 @@
 
 use super::pair::{Lent, Place};
 use super::{Ground, Pair, Running, trainer, until};
+use crate::aws::AwsServer;
 use crate::proxy::Proxy;
 use crate::rabbitmq::Broker;
 use crate::sandbox::{Finished, finish};
@@ -29,11 +30,13 @@ const LEFT: Duration = Duration::from_secs(60);
 pub struct Site<'a> {
     /// What it stands on.
     pub ground: &'a Ground,
+    /// What its queue and store are.
+    pub pair: Pair,
     /// Its folder.
     pub folder: PathBuf,
     /// What its processes get besides the machine's; a later one wins.
     pub variables: Vec<(String, String)>,
-    /// How its store and queue are reached.
+    /// How its store and queue are reached; the queue behind its proxy, if it has one.
     pub aws: AwsAccess,
     /// Seen from the test, by the way that its processes have at first.
     pub ledger: Ledger,
@@ -88,6 +91,7 @@ impl<'a> Site<'a> {
         variables.extend(TIMES.map(|(name, value)| (name.to_owned(), value.to_owned())));
         Self {
             ground,
+            pair,
             folder,
             variables,
             aws: fleet.aws,
@@ -110,11 +114,16 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// A proxy before the broker, which processes have in their way from now on.
+    /// A proxy before the queue's server, which processes have in their way from now on.
     ///
     /// # Panics
-    /// If the site has no broker alone.
-    pub async fn behind_proxy(&mut self) -> Proxy {
+    /// If the site has no server alone.
+    pub async fn queue_behind_proxy(&mut self) -> Proxy {
+        if self.pair == Pair::SqsS3 {
+            let proxy = self.aws_behind_proxy("AWS_ENDPOINT_URL_SQS").await;
+            self.aws.sqs_endpoint = Some(self.variable("AWS_ENDPOINT_URL_SQS"));
+            return proxy;
+        }
         let direct = self.broker().address();
         let proxy = Proxy::start(direct).await;
         let url = self.variable("TRAINYARD_QUEUE_URL");
@@ -122,6 +131,17 @@ impl<'a> Site<'a> {
             "TRAINYARD_QUEUE_URL",
             url.replace(&direct.to_string(), &proxy.address().to_string()),
         );
+        proxy
+    }
+
+    /// A proxy before the bucket's server, which processes have in their way from now on.
+    pub async fn store_behind_proxy(&mut self) -> Proxy {
+        self.aws_behind_proxy("AWS_ENDPOINT_URL_S3").await
+    }
+
+    async fn aws_behind_proxy(&mut self, variable: &str) -> Proxy {
+        let proxy = Proxy::start(AwsServer::get().address()).await;
+        self.set(variable, format!("http://{}", proxy.address()));
         proxy
     }
 

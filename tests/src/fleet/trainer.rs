@@ -45,6 +45,15 @@ export_model
 at exported
 "#;
 
+/// The same, but even a slow store has the checkpoint before the training ends.
+pub const SLOWER: &str = r#"
+progress 1
+save 2
+sleep 3
+progress 4
+export_model
+"#;
+
 /// Says its process id in the file `pids` beside this program, and never ends.
 pub const ENDLESS: &str = r#"
 trap '' TERM

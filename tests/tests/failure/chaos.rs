@@ -3,6 +3,7 @@
 
 use crate::BROKER;
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use shared::job::JobId;
 use shared::ledger::Status;
@@ -25,7 +26,8 @@ const WITHIN: Duration = Duration::from_secs(600);
 /// The fleet, and who plays with it.
 struct Chaos<'a> {
     site: &'a Site<'a>,
-    proxy: Option<&'a Proxy>,
+    /// Before its queue and its store, where they are servers.
+    proxies: &'a [Proxy],
     workers: Vec<Running>,
     random: StdRng,
     did: BTreeMap<&'static str, u32>,
@@ -40,15 +42,16 @@ impl Chaos<'_> {
             }
         }
         let victim = self.random.random_range(0..self.workers.len());
-        let what = match (self.random.random_range(0..100), self.proxy) {
-            (0..30, _) => self.kill_worker(victim),
-            (30..60, _) => self.kill_trainer(victim),
-            (60..70, _) => self.freeze_worker(victim).await,
-            (70..82, Some(proxy)) => cut(proxy),
-            (82..96, Some(proxy)) => self.spoil(proxy).await,
-            (96.., Some(_)) => self.kill_broker().await,
-            (_, None) => self.kill_worker(victim),
-            _ => unreachable!("numbers below 100"),
+        let what = match self.random.random_range(0..100) {
+            0..30 => self.kill_worker(victim),
+            30..60 => self.kill_trainer(victim),
+            60..70 => self.freeze_worker(victim).await,
+            96.. if self.site.pair.has_broker() => self.kill_broker().await,
+            number => match self.proxies.choose(&mut self.random) {
+                Some(proxy) if number < 82 => cut(proxy),
+                Some(proxy) => self.spoil(proxy).await,
+                None => self.kill_worker(victim),
+            },
         };
         *self.did.entry(what).or_default() += 1;
     }
@@ -183,12 +186,13 @@ async fn all_end(site: &Site<'_>, ids: &[JobId], chaos: &mut Chaos<'_>) {
 
 async fn run(ground: &Ground, pair: Pair, jobs: u32, seed: u64) {
     let mut site = Site::alone(ground, pair).await;
-    let has_broker = pair != Pair::EmbeddedDirectory;
-    let proxy = if has_broker {
-        Some(site.behind_proxy().await)
-    } else {
-        None
-    };
+    let mut proxies = Vec::new();
+    if pair != Pair::EmbeddedDirectory {
+        proxies.push(site.queue_behind_proxy().await);
+    }
+    if pair.has_bucket() {
+        proxies.push(site.store_behind_proxy().await);
+    }
     let mut ids = Vec::new();
     for number in 0..jobs {
         ids.push(site.record(&site.job(number)).await);
@@ -196,7 +200,7 @@ async fn run(ground: &Ground, pair: Pair, jobs: u32, seed: u64) {
     let keeper = site.start("dispatcher", &["run"]);
     let mut chaos = Chaos {
         site: &site,
-        proxy: proxy.as_ref(),
+        proxies: &proxies,
         workers: (0..WORKERS).map(|_| site.start("worker", &["run"])).collect(),
         random: StdRng::seed_from_u64(seed),
         did: BTreeMap::new(),
@@ -241,4 +245,16 @@ fn five_hundred_jobs_in_chaos_on_one_machine_have_five_hundred_versions() {
 #[ignore = "make test-failure"]
 fn five_hundred_jobs_in_chaos_on_rabbitmq_have_five_hundred_versions() {
     chaos(Pair::RabbitDirectory, 500);
+}
+
+#[test]
+#[ignore = "make test-failure"]
+fn five_hundred_jobs_in_chaos_between_a_broker_and_a_bucket_have_five_hundred_versions() {
+    chaos(Pair::RabbitS3, 500);
+}
+
+#[test]
+#[ignore = "make test-failure"]
+fn five_hundred_jobs_in_chaos_between_sqs_and_a_bucket_have_five_hundred_versions() {
+    chaos(Pair::SqsS3, 500);
 }

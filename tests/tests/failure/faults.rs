@@ -3,8 +3,9 @@
 use crate::BROKER;
 use shared::job::JobId;
 use shared::ledger::Status;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tests::fleet::{Ground, Pair, QUICK, Running, Site, assert_registered, in_lanes, until};
+use tests::proxy::Fault;
 
 /// Says that it runs, and takes longer than any timer of these tests.
 const SLOW: &str = r#"
@@ -66,6 +67,18 @@ fn longer_than_visibility(pair: Pair) {
 #[test]
 fn a_job_longer_than_its_messages_visibility_runs_once() {
     longer_than_visibility(Pair::EmbeddedDirectory);
+}
+
+#[test]
+#[ignore = "make test-failure"]
+fn a_job_longer_than_its_messages_visibility_on_rabbitmq_runs_once() {
+    longer_than_visibility(Pair::RabbitS3);
+}
+
+#[test]
+#[ignore = "make test-failure"]
+fn a_job_longer_than_its_messages_visibility_on_sqs_runs_once() {
+    longer_than_visibility(Pair::SqsS3);
 }
 
 /// Some jobs, published directly.
@@ -133,6 +146,71 @@ fn all_jobs_end_though_the_broker_is_out_of_disk_for_a_while() {
         ids.push(id);
         assert_all_end(&site, &ids, processes).await;
     });
+}
+
+/// Connections to the store are cut again and again, and none is taken, for `away`; the jobs are in the middle.
+fn all_jobs_end_though_the_store_is_away(pair: Pair, jobs: u32, away: Duration) {
+    let ground = Ground::new(BROKER, QUICK);
+    in_lanes(1, vec![()], async |()| {
+        let mut site = Site::new(&ground, pair).await;
+        let proxy = site.store_behind_proxy().await;
+        site.train_by("progress 1; sleep 1; export_model");
+        let processes = vec![
+            site.start("worker", &["run"]),
+            site.start("worker", &["run", "--slots", "2"]),
+            site.start("dispatcher", &["run"]),
+        ];
+        let ids = publish(&site, 0..jobs).await;
+        // A trainer runs, and most jobs are still to come.
+        until("a job is claimed", async || {
+            (site.state(&ids[0]).await.state.token > 0).then_some(())
+        })
+        .await;
+        proxy.set(Fault {
+            refuse: true,
+            ..Fault::default()
+        });
+        let (began, before) = (Instant::now(), ended(&site, &ids).await);
+        proxy.cut();
+        until("the store was away for long enough", async || {
+            proxy.cut();
+            (began.elapsed() >= away).then_some(())
+        })
+        .await;
+        let meanwhile = ended(&site, &ids).await;
+        assert!(
+            before < ids.len() && meanwhile <= before + 1,
+            "the store was not away: {before} and then {meanwhile} of {jobs} jobs had ended"
+        );
+        proxy.set(Fault::default());
+        assert_all_end(&site, &ids, processes).await;
+    });
+}
+
+/// How many of the jobs have.
+async fn ended(site: &Site<'_>, ids: &[JobId]) -> usize {
+    let mut count = 0;
+    for id in ids {
+        count += usize::from(site.state(id).await.state.status.is_terminal());
+    }
+    count
+}
+
+#[test]
+fn all_jobs_end_though_the_store_is_away_for_some_leases() {
+    all_jobs_end_though_the_store_is_away(Pair::SqsS3, 3, Duration::from_secs(4));
+}
+
+#[test]
+#[ignore = "make test-failure"]
+fn all_jobs_on_rabbitmq_end_though_the_store_is_away_for_half_a_minute() {
+    all_jobs_end_though_the_store_is_away(Pair::RabbitS3, 8, Duration::from_secs(30));
+}
+
+#[test]
+#[ignore = "make test-failure"]
+fn all_jobs_on_sqs_end_though_the_store_is_away_for_half_a_minute() {
+    all_jobs_end_though_the_store_is_away(Pair::SqsS3, 8, Duration::from_secs(30));
 }
 
 /// Between the record and the message its publisher dies; nobody publishes again.

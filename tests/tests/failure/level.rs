@@ -77,3 +77,15 @@ fn two_thousand_jobs_on_one_machine_leave_a_worker_as_it_was() {
 fn two_thousand_jobs_on_rabbitmq_leave_a_worker_as_it_was() {
     worker_stays_level(Pair::RabbitDirectory, 2000);
 }
+
+#[test]
+#[ignore = "make test-failure"]
+fn two_thousand_jobs_between_a_broker_and_a_bucket_leave_a_worker_as_it_was() {
+    worker_stays_level(Pair::RabbitS3, 2000);
+}
+
+#[test]
+#[ignore = "make test-failure"]
+fn two_thousand_jobs_between_sqs_and_a_bucket_leave_a_worker_as_it_was() {
+    worker_stays_level(Pair::SqsS3, 2000);
+}

@@ -131,6 +131,16 @@ fn a_worker_killed_at_some_steps_on_one_machine_is_followed_by_another() {
 }
 
 #[test]
+fn a_worker_killed_at_some_steps_between_a_broker_and_a_bucket_is_followed_by_another() {
+    every_step(Pair::RabbitS3, Victim::Worker, 25);
+}
+
+#[test]
+fn a_worker_killed_at_some_steps_between_sqs_and_a_bucket_is_followed_by_another() {
+    every_step(Pair::SqsS3, Victim::Worker, 25);
+}
+
+#[test]
 fn a_dispatcher_killed_at_any_step_on_one_machine_loses_no_job() {
     every_step(Pair::EmbeddedDirectory, Victim::Dispatcher, 1);
 }
@@ -170,4 +180,6 @@ macro_rules! on_every_pair {
 on_every_pair! {
     embedded_directory: EmbeddedDirectory;
     rabbit_directory: RabbitDirectory;
+    rabbit_s3: RabbitS3;
+    sqs_s3: SqsS3;
 }

@@ -4,8 +4,8 @@ use crate::{BROKER, LANES};
 use shared::job::JobId;
 use shared::ledger::{Claimant, Claimed, Status};
 use tests::fleet::{
-    CAREFUL, ENDLESS, Ground, Pair, Running, Site, assert_registered, assert_swept, in_lanes, signal, state_of, until,
-    visible,
+    CAREFUL, ENDLESS, Ground, Pair, Running, SLOWER, Site, assert_registered, assert_swept, in_lanes, signal, state_of,
+    until, visible,
 };
 
 /// Where a worker is frozen: at every kind of thing that it does.
@@ -53,6 +53,7 @@ async fn overtaken(site: &mut Site<'_>, id: &JobId) -> Running {
 async fn zombie(ground: &Ground, pair: Pair, point: &str) {
     let mut site = Site::new(ground, pair).await;
     let id = site.publish().await;
+    site.train_by(SLOWER);
     let mut first = site.start_with("worker", &["run"], &[("TRAINYARD_FREEZE_AT", point)]);
     frozen(&mut first).await;
     let keeper = site.start("dispatcher", &["run"]);
@@ -188,6 +189,11 @@ fn a_worker_that_thaws_on_one_machine_changes_nothing() {
 }
 
 #[test]
+fn a_worker_that_thaws_between_a_broker_and_a_bucket_changes_nothing() {
+    zombies(Pair::RabbitS3, &[FREEZES[6]]);
+}
+
+#[test]
 fn the_trainer_of_a_worker_that_thaws_dies() {
     trainers_of_zombies(Pair::EmbeddedDirectory);
 }
@@ -222,4 +228,6 @@ macro_rules! on_every_pair {
 on_every_pair! {
     embedded_directory: EmbeddedDirectory;
     rabbit_directory: RabbitDirectory;
+    rabbit_s3: RabbitS3;
+    sqs_s3: SqsS3;
 }

@@ -63,7 +63,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            visibility: Duration::from_secs(60),
+            visibility: super::visibility(),
             hold: Duration::from_secs(12 * 3600),
             answer: Duration::from_secs(10),
         }
