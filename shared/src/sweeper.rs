@@ -9,6 +9,7 @@ use crate::job::{Accelerator, JobId};
 use crate::ledger::{
     Applied, Event, Lease, LeaseWatch, Ledger, LedgerError, Moment, Snapshot, Status, checkpoint, keys,
 };
+use crate::publication::Destination;
 use crate::queue::{Message, Queue, QueueError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -58,6 +59,7 @@ pub struct Sweeper {
     jobs: HashMap<JobId, Memory>,
     /// When uploads were looked for, or this sweeper began.
     uploads_seen: Moment,
+    uploads_every: Duration,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -75,6 +77,7 @@ impl Sweeper {
     pub fn new(ledger: Ledger, queue: Arc<dyn Queue>) -> Self {
         Self {
             uploads_seen: ledger.clock().now(),
+            uploads_every: UPLOADS_EVERY,
             ledger,
             queue,
             retention: Retention::default(),
@@ -87,6 +90,12 @@ impl Sweeper {
     #[must_use]
     pub fn keeping(self, retention: Retention) -> Self {
         Self { retention, ..self }
+    }
+
+    /// The same sweeper, which looks this often for uploads that never ended.
+    #[must_use]
+    pub fn looking_for_uploads_every(self, uploads_every: Duration) -> Self {
+        Self { uploads_every, ..self }
     }
 
     /// Looks after every job once. A job that cannot be read or written is left for the next sweep.
@@ -108,7 +117,7 @@ impl Sweeper {
     /// Uploads to our own part of the store that nobody completes; what lies outside is not ours alone.
     async fn sweep_uploads(&mut self, swept: &mut Swept) {
         let now = self.ledger.clock().now();
-        if now.since(self.uploads_seen) < UPLOADS_EVERY {
+        if now.since(self.uploads_seen) < self.uploads_every {
             return;
         }
         self.uploads_seen = now;
@@ -198,6 +207,7 @@ impl Sweeper {
         }
         let before = swept.deleted;
         swept.deleted += clean_staged(&self.ledger, id, now).await?;
+        swept.deleted += self.clean_version(id, now).await?;
         let again = if ended {
             self.clean_ended(id, now, swept).await?
         } else {
@@ -208,6 +218,21 @@ impl Sweeper {
             self.jobs.entry(id.clone()).or_default().clean = Some((place, until));
         }
         Ok(())
+    }
+
+    /// Ends what publishers that died were still copying to a version that is whole. It lies where consumers read, which
+    /// is not ours alone; a registered version's folder is.
+    async fn clean_version(&self, id: &JobId, now: &Snapshot) -> Result<u64, SweepError> {
+        let (Status::Registered, Some(number)) = (now.state.status, now.state.version) else {
+            return Ok(0);
+        };
+        let Some(job) = self.ledger.job(id).await? else {
+            return Ok(0);
+        };
+        let version = Destination::new(&job.content.target).and_then(|destination| destination.version(number));
+        let version = version.map_err(LedgerError::from)?;
+        let swept = self.ledger.store().sweep_uploads(&version, Duration::ZERO).await;
+        Ok(swept.map_err(LedgerError::from)?)
     }
 
     fn is_clean(&self, id: &JobId, place: (u64, u64)) -> bool {

@@ -85,6 +85,19 @@ impl AwsServer {
         name
     }
 
+    /// Uploads in parts to a bucket that were neither completed nor aborted: their keys.
+    ///
+    /// # Panics
+    /// If moto refuses.
+    pub async fn uploads(&self, bucket: &str) -> Vec<String> {
+        let url = format!("{}/{bucket}?uploads", self.endpoint);
+        let listed = reqwest::get(url).await.expect("moto answers");
+        assert!(listed.status().is_success(), "{listed:?}");
+        let listed = listed.text().await.expect("text");
+        let keys = listed.split("<Key>").skip(1).filter_map(|rest| rest.split_once('<'));
+        keys.map(|(key, _)| key.to_owned()).collect()
+    }
+
     /// How a client reaches it.
     #[must_use]
     pub fn access(&self) -> AwsAccess {

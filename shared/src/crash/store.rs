@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Every write of the store between two points.
 #[derive(Debug)]
@@ -71,6 +72,10 @@ impl Store for PassedStore {
 
     async fn sha256(&self, key: &Key) -> Result<Option<String>, StoreError> {
         self.0.sha256(key).await
+    }
+
+    async fn sweep_uploads(&self, prefix: &Key, older_than: Duration) -> Result<u64, StoreError> {
+        self.0.sweep_uploads(prefix, older_than).await
     }
 
     fn location(&self, key: &Key) -> String {

@@ -14,5 +14,5 @@ pub use lanes::in_lanes;
 pub use pair::Pair;
 pub use running::{Running, signal, state_of, until};
 pub use site::{Site, message};
-pub use trainer::{CAREFUL, ENDLESS, QUICK, SLOWER};
+pub use trainer::{CAREFUL, ENDLESS, LARGE, QUICK, SLOWER};
 pub use verdict::{Visible, assert_nothing_half, assert_registered, assert_swept, visible};

@@ -161,6 +161,14 @@ impl<'a> Site<'a> {
         self.ledger.store().as_ref()
     }
 
+    /// Keys of uploads in parts that nobody completed; none can be left where the store is a folder.
+    pub async fn uploads(&self) -> Vec<String> {
+        match self.variable("TRAINYARD_STORE_URL").strip_prefix("s3://") {
+            Some(bucket) => AwsServer::get().uploads(bucket).await,
+            None => Vec::new(),
+        }
+    }
+
     /// Its processes get this variable from now on.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.variables.push((name.to_owned(), value.into()));

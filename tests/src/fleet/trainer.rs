@@ -45,7 +45,15 @@ export_model
 at exported
 "#;
 
-/// The same, but even a slow store has the checkpoint before the training ends.
+/// Its model is so large that it travels to a bucket in parts.
+pub const LARGE: &str = r#"
+progress 4
+mkdir -p "$artifacts"
+head -c 17000000 /dev/zero > "$artifacts/weights"
+export_model
+"#;
+
+/// The same as [`CAREFUL`], but even a slow store has the checkpoint before the training ends.
 pub const SLOWER: &str = r#"
 progress 1
 save 2

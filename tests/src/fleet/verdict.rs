@@ -9,6 +9,7 @@ use shared::store::{Key, Store};
 use shared::sweeper::Sweeper;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Names from the store's root to a version's folder: root, workspace, project, model, version.
 const DEPTH: usize = 5;
@@ -120,7 +121,9 @@ pub async fn assert_registered(site: &Site<'_>, ids: &[JobId]) {
 /// # Panics
 /// Says what is left.
 pub async fn assert_swept(site: &Site<'_>, ids: &[JobId]) {
-    let mut sweeper = Sweeper::new(site.ledger.clone(), Arc::clone(&site.queue));
+    let sweeper = Sweeper::new(site.ledger.clone(), Arc::clone(&site.queue));
+    // moto's uploads are of 2010: old enough for any sweeper that looks.
+    let mut sweeper = sweeper.looking_for_uploads_every(Duration::ZERO);
     loop {
         let swept = sweeper.sweep().await.expect("sweeps");
         assert_eq!(swept.failed, 0, "{swept:?}");
@@ -135,4 +138,6 @@ pub async fn assert_swept(site: &Site<'_>, ids: &[JobId]) {
             assert!(left.is_empty(), "{kind} are left behind: {left:?}");
         }
     }
+    let uploads = site.uploads().await;
+    assert!(uploads.is_empty(), "uploads are left behind: {uploads:?}");
 }

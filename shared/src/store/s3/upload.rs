@@ -4,6 +4,7 @@ use super::errors::{Refusal, local, unavailable, verify};
 use super::files::Source;
 use super::objects::metadata;
 use super::{S3Store, clients};
+use crate::crash;
 use crate::store::{Key, StoreError};
 use anyhow::anyhow;
 use aws_sdk_s3::primitives::ByteStream;
@@ -48,6 +49,7 @@ impl S3Store {
         let id = begun
             .upload_id
             .ok_or_else(|| unavailable(key, anyhow!("the store gave the upload no id")))?;
+        crash::point("upload-begun");
         Ok(Upload { key: key.clone(), id })
     }
 
@@ -113,6 +115,7 @@ impl S3Store {
     }
 
     async fn complete(&self, upload: &Upload, mut parts: Vec<CompletedPart>) -> Result<(), StoreError> {
+        crash::point("upload-sent");
         parts.sort_by_key(CompletedPart::part_number);
         let limit = clients::patience_for((parts.len() as u64) << 20);
         let request = self.clients.once.complete_multipart_upload().if_none_match("*");
