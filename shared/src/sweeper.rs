@@ -207,7 +207,7 @@ impl Sweeper {
         }
         let before = swept.deleted;
         swept.deleted += clean_staged(&self.ledger, id, now).await?;
-        swept.deleted += self.clean_version(id, now).await?;
+        self.clean_version(id, now, swept).await?;
         let again = if ended {
             self.clean_ended(id, now, swept).await?
         } else {
@@ -222,17 +222,21 @@ impl Sweeper {
 
     /// Ends what publishers that died were still copying to a version that is whole. It lies where consumers read, which
     /// is not ours alone; a registered version's folder is.
-    async fn clean_version(&self, id: &JobId, now: &Snapshot) -> Result<u64, SweepError> {
+    async fn clean_version(&self, id: &JobId, now: &Snapshot, swept: &mut Swept) -> Result<(), SweepError> {
         let (Status::Registered, Some(number)) = (now.state.status, now.state.version) else {
-            return Ok(0);
+            return Ok(());
         };
         let Some(job) = self.ledger.job(id).await? else {
-            return Ok(0);
+            return Ok(());
         };
         let version = Destination::new(&job.content.target).and_then(|destination| destination.version(number));
         let version = version.map_err(LedgerError::from)?;
-        let swept = self.ledger.store().sweep_uploads(&version, Duration::ZERO).await;
-        Ok(swept.map_err(LedgerError::from)?)
+        match self.ledger.store().sweep_uploads(&version, Duration::ZERO).await {
+            Ok(aborted) => swept.deleted += aborted,
+            // Its owner may not let us: it costs money and harms nobody.
+            Err(error) => tracing::warn!(%version, %error, "uploads not swept"),
+        }
+        Ok(())
     }
 
     fn is_clean(&self, id: &JobId, place: (u64, u64)) -> bool {

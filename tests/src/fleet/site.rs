@@ -22,6 +22,10 @@ use std::time::{Duration, Instant};
 /// What all processes get: short times, so that a test need not wait for long ones.
 const TIMES: [(&str, &str); 2] = [("TRAINYARD_LEASE", "1s"), ("TRAINYARD_VISIBILITY", "3s")];
 
+/// The same where the store is a bucket of moto, which serves all lanes one request at a time: a renewal, every third of a
+/// lease, has to wait its turn.
+const TIMES_OF_BUCKETS: [(&str, &str); 2] = [("TRAINYARD_LEASE", "3s"), ("TRAINYARD_VISIBILITY", "5s")];
+
 /// Messages that were put back for later come by then.
 const LEFT: Duration = Duration::from_secs(60);
 
@@ -88,7 +92,8 @@ impl<'a> Site<'a> {
             ("TRAINYARD_TRAINER", ground.trainer.display().to_string()),
         ];
         variables.extend(others.map(|(name, value)| (name.to_owned(), value)));
-        variables.extend(TIMES.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let times = if pair.has_bucket() { TIMES_OF_BUCKETS } else { TIMES };
+        variables.extend(times.map(|(name, value)| (name.to_owned(), value.to_owned())));
         Self {
             ground,
             pair,

@@ -75,7 +75,7 @@ impl Chaos<'_> {
     async fn freeze_worker(&mut self, victim: usize) -> &'static str {
         let pid = self.workers[victim].id();
         signal(pid, libc::SIGSTOP);
-        tokio::time::sleep(Duration::from_millis(2500)).await;
+        tokio::time::sleep(Duration::from_millis(3500)).await;
         signal(pid, libc::SIGCONT);
         "worker frozen"
     }
