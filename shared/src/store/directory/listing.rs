@@ -6,7 +6,7 @@ use super::temporary::Temporary;
 use crate::store::{Entry, Key};
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 use rustix::io::Errno;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -35,9 +35,8 @@ pub(super) fn names(root: &Root, prefix: &Key) -> io::Result<Vec<String>> {
         return Ok(Vec::new());
     };
     let mut names = Vec::new();
-    for name in candidates(&folder)? {
-        let is_object = object(&folder, &name)?.is_some();
-        if is_object || open_folder(&folder, &name)?.map_or(Ok(false), |below| holds_any(&below))? {
+    for (name, kind) in candidates(&folder)? {
+        if holds(&folder, &name, kind)? {
             names.push(name);
         }
     }
@@ -58,7 +57,7 @@ fn now(root: &Root) -> u64 {
 }
 
 fn collect(folder: &OwnedFd, prefix: &Key, found: &mut Vec<Entry>) -> io::Result<()> {
-    for name in candidates(folder)? {
+    for name in candidates(folder)?.into_keys() {
         // Files that somebody else put there under names that are no keys are not in the store.
         let Ok(key) = prefix.join(&name) else { continue };
         if let Some((size, written)) = object(folder, &name)? {
@@ -75,35 +74,64 @@ fn collect(folder: &OwnedFd, prefix: &Key, found: &mut Vec<Entry>) -> io::Result
 }
 
 fn holds_any(folder: &OwnedFd) -> io::Result<bool> {
-    for name in candidates(folder)? {
-        if object(folder, &name)?.is_some() {
-            return Ok(true);
-        }
-        if let Some(below) = open_folder(folder, &name)?
-            && holds_any(&below)?
-        {
+    for (name, kind) in candidates(folder)? {
+        if holds(folder, &name, kind)? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
+/// Whether `name` is an object, or a folder that holds one.
+fn holds(folder: &OwnedFd, name: &str, kind: Candidate) -> io::Result<bool> {
+    match kind {
+        Candidate::Plain => return Ok(true),
+        Candidate::Generations if object(folder, name)?.is_some() => return Ok(true),
+        Candidate::Generations | Candidate::Folder => {}
+    }
+    open_folder(folder, name)?.map_or(Ok(false), |below| holds_any(&below))
+}
+
+/// What the folder itself says of a name, so that a listing of many versions looks at each file no second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Candidate {
+    /// No object: generations would lie beside it.
+    Folder,
+    /// A file that was never replaced.
+    Plain,
+    /// What it is, its generations tell.
+    Generations,
+}
+
 /// Names that may be objects or folders, in order: generations under their object's name, links and the store's own
 /// files left out.
-fn candidates(folder: &OwnedFd) -> io::Result<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
+fn candidates(folder: &OwnedFd) -> io::Result<BTreeMap<String, Candidate>> {
+    let mut names = BTreeMap::new();
     for entry in Dir::read_from(folder)? {
         let entry = entry?;
-        let Ok(name) = entry.file_name().to_str() else { continue };
-        let name = name.strip_suffix(MARK).unwrap_or(name);
+        let Ok(whole) = entry.file_name().to_str() else {
+            continue;
+        };
+        let name = whole.strip_suffix(MARK).unwrap_or(whole);
         if Key::new(name).is_err() {
             continue;
         }
-        let stat = absent(statat(folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW))?;
-        let kind = stat.map(|stat| FileType::from_raw_mode(stat.st_mode));
-        if matches!(kind, Some(FileType::RegularFile | FileType::Directory)) {
-            names.insert(name.to_owned());
-        }
+        let kind = match entry.file_type() {
+            // Not every file system says it here.
+            FileType::Unknown => absent(statat(folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW))?
+                .map(|stat| FileType::from_raw_mode(stat.st_mode)),
+            kind => Some(kind),
+        };
+        let found = match kind {
+            Some(FileType::RegularFile | FileType::Directory) if name != whole => Candidate::Generations,
+            Some(FileType::RegularFile) => Candidate::Plain,
+            Some(FileType::Directory) => Candidate::Folder,
+            _ => continue,
+        };
+        names
+            .entry(name.to_owned())
+            .and_modify(|known: &mut Candidate| *known = found.max(*known))
+            .or_insert(found);
     }
     Ok(names)
 }

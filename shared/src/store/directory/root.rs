@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Folders are opened one by one, none of them through a link.
 const FOLDER: OFlags = OFlags::DIRECTORY
@@ -23,8 +23,19 @@ const DURABLE_LIMIT: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Root {
     path: PathBuf,
-    /// Folders (inode and path) whose entries this process knows to survive the loss of power.
-    durable: Mutex<HashSet<(u64, PathBuf)>>,
+    /// Folders whose entries this process knows to survive the loss of power.
+    durable: Mutex<HashSet<Known>>,
+}
+
+/// A folder: its inode and its path below the root.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Known(u64, PathBuf);
+
+/// A folder that may be gone after the loss of power.
+#[derive(Debug)]
+pub(super) struct Undurable {
+    pub(super) parent: OwnedFd,
+    pub(super) known: Known,
 }
 
 impl Root {
@@ -110,33 +121,45 @@ impl Root {
         walk(root, key.as_str())
     }
 
-    /// The folder that holds `key`'s last name, created and durable.
-    pub(super) fn make_folder_of(&self, key: &Key) -> io::Result<OwnedFd> {
+    /// The folder that holds `key`'s last name, created if need be, and the folders on the way to it that are to be made
+    /// durable before anybody hears that something lies there.
+    pub(super) fn make_folder_of(&self, key: &Key) -> io::Result<(OwnedFd, Vec<Undurable>)> {
         let mut folder = self.created()?;
         let names = key.as_str().rsplit_once('/').map_or("", |(folder, _)| folder);
-        let mut path = PathBuf::new();
+        let (mut path, mut undurable) = (PathBuf::new(), Vec::new());
         for name in names.split('/').filter(|name| !name.is_empty()) {
             path.push(name);
-            folder = self.make(&folder, name, &path)?;
+            let (next, known) = self.make(&folder, name, &path)?;
+            let parent = std::mem::replace(&mut folder, next);
+            undurable.extend(known.map(|known| Undurable { parent, known }));
         }
-        Ok(folder)
+        Ok((folder, undurable))
     }
 
-    /// The folder `name` in `parent`, created and durable; `path` is its path below the root.
-    pub(super) fn make(&self, parent: &OwnedFd, name: &str, path: &Path) -> io::Result<OwnedFd> {
+    /// The folder `name` in `parent`, created if need be; `path` is its path below the root. With it comes what
+    /// [`Self::make_durable`] wants where the folder is not known to survive the loss of power: also where another
+    /// process made it, which may have died before it came to that.
+    pub(super) fn make(&self, parent: &OwnedFd, name: &str, path: &Path) -> io::Result<(OwnedFd, Option<Known>)> {
         let (folder, new) = make_folder(parent, name)?;
-        let inode = rustix::fs::fstat(&folder)?.st_ino;
-        let known = (inode, path.to_owned());
-        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
-        if new || !durable.contains(&known) {
-            // Also where another process made it: that one may have died before it came to this.
-            fsync(parent)?;
-            if durable.len() >= DURABLE_LIMIT {
-                durable.clear();
-            }
-            durable.insert(known);
+        let known = Known(rustix::fs::fstat(&folder)?.st_ino, path.to_owned());
+        let durable = !new && self.durable().contains(&known);
+        Ok((folder, (!durable).then_some(known)))
+    }
+
+    /// Makes the folder that [`Self::make`] returned survive the loss of power. Without a lock: many writers of new
+    /// folders wait for the disk at once, which it serves together.
+    pub(super) fn make_durable(&self, parent: impl AsFd, known: Known) -> Result<(), Errno> {
+        fsync(parent)?;
+        let mut durable = self.durable();
+        if durable.len() >= DURABLE_LIMIT {
+            durable.clear();
         }
-        Ok(folder)
+        durable.insert(known);
+        Ok(())
+    }
+
+    fn durable(&self) -> MutexGuard<'_, HashSet<Known>> {
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes the folders on the way to `key` that are empty, from the deepest up. Thrift only: failures are ignored.

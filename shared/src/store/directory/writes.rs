@@ -3,7 +3,7 @@
 use super::errors::{conflict, failed};
 use super::generations::{self, KEPT, folder_name, generation_name};
 use super::objects::{Objects, etag};
-use super::root::open_folder;
+use super::root::{Undurable, open_folder};
 use super::stream;
 use super::temporary::{self, Temporary};
 use crate::crash;
@@ -75,7 +75,7 @@ impl Objects {
         } = replacement;
         let gone = || conflict(key, Conflict::Gone);
         let name = folder_name(key.name());
-        let generations = if number == 1 {
+        let (generations, undurable) = if number == 1 {
             // Durable for as long as the inode lives, hence the path need not tell whose generations they are.
             match self.root.make(&folder, &name, Path::new(key.as_str())) {
                 // The folder above was emptied by a deletion and removed.
@@ -84,7 +84,7 @@ impl Objects {
             }
         } else {
             let there = open_folder(&folder, &name).map_err(|error| failed(key, error))?;
-            there.ok_or_else(gone)?
+            (there.ok_or_else(gone)?, None)
         };
         let own = generation_name(number);
         crash::point("store-before-link");
@@ -114,6 +114,9 @@ impl Objects {
             return Err(conflict(key, lost));
         }
         fsync(&generations).map_err(unknown)?;
+        if let Some(known) = undurable {
+            self.root.make_durable(&folder, known).map_err(unknown)?;
+        }
         generations::clean(&folder, key.name(), newest.unwrap_or(number));
         Ok(etag)
     }
@@ -187,9 +190,9 @@ impl Objects {
         link: impl Fn(&OwnedFd, &str) -> Result<(), Errno>,
     ) -> Result<(), StoreError> {
         let mut attempt = 0;
-        let folder = loop {
+        let (folder, undurable) = loop {
             attempt += 1;
-            let folder = self.root.make_folder_of(key).map_err(|error| failed(key, error))?;
+            let (folder, undurable) = self.root.make_folder_of(key).map_err(|error| failed(key, error))?;
             if generations::newest(&folder, key.name())
                 .map_err(|error| failed(key, error))?
                 .is_some()
@@ -198,7 +201,7 @@ impl Objects {
             }
             crash::point("store-before-link");
             match link(&folder, key.name()) {
-                Ok(()) => break folder,
+                Ok(()) => break (folder, undurable),
                 Err(Errno::EXIST) => return Err(conflict(key, Conflict::Changed)),
                 // The folder was empty and is removed.
                 Err(Errno::NOENT) if attempt < FOLDER_ATTEMPTS => {}
@@ -216,7 +219,12 @@ impl Objects {
             // stay either way: behind a replacement nobody sees it.
             return Err(conflict(key, Conflict::Unknown));
         }
-        fsync(&folder).map_err(unknown)
+        fsync(&folder).map_err(unknown)?;
+        // Behind the link, when nothing is left but to wait for the disk. Nobody hears of the object before.
+        for Undurable { parent, known } in undurable.into_iter().rev() {
+            self.root.make_durable(parent, known).map_err(unknown)?;
+        }
+        Ok(())
     }
 }
 
