@@ -18,8 +18,9 @@ celery() {
 celery
 start=$(date +%s.%N)
 printf '%s==>%s building with the release profile, as images are (10 minutes and more the first time)\n' "$bold" "$plain"
-cargo build -q --release -p dispatcher -p worker -p tests --bins || die "the build failed" $?
-cargo bench -q -p tests --bench fleet --no-run || die "the build failed" $?
+# The whole workspace each time: another selection is another set of features, and all dependencies once more.
+cargo build -q --release --workspace --bin dispatcher --bin worker || die "the build failed" $?
+cargo bench -q --workspace --bench fleet --no-run || die "the build failed" $?
 printf '%s==>%s built %s(%.1f s)%s\n' "$bold" "$plain" "$dim" "$(elapsed "$start")" "$plain"
 mkdir -p docs/benchmarks
-BENCH_WRITE=$root/docs/benchmarks/fleet.md cargo bench -q -p tests --bench fleet
+BENCH_WRITE=$root/docs/benchmarks/fleet.md cargo bench -q --workspace --bench fleet

@@ -1,6 +1,8 @@
 //! What the fleet itself costs, beside Celery on the same RabbitMQ in the same run: `make bench`.
 //!
 //! Publishing with confirms, from publishing to the trainer's start, and a whole job whose trainer does nothing.
+//!
+//! `cargo bench --workspace --bench fleet -- latency` measures only the parts that are named.
 
 mod celery;
 mod jobs;
@@ -28,13 +30,19 @@ fn main() -> Result<()> {
 }
 
 async fn run() -> Result<()> {
+    let named: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
+    let asked = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
     let broker = Broker::get(env!("CARGO_BIN_EXE_broker"));
     let mut table = Table::default();
     for round in 1..=ROUNDS {
-        eprintln!("round {round} of {ROUNDS}: publishing");
-        rates::measure(broker, &mut table).await?;
-        eprintln!("round {round} of {ROUNDS}: from publishing to the start of a trainer");
-        latency::measure(broker, &mut table).await?;
+        if asked("rates") {
+            eprintln!("round {round} of {ROUNDS}: publishing");
+            rates::measure(broker, &mut table).await?;
+        }
+        if asked("latency") {
+            eprintln!("round {round} of {ROUNDS}: from publishing to the start of a trainer");
+            latency::measure(broker, &mut table).await?;
+        }
     }
     let text = table.markdown();
     println!("{text}");
