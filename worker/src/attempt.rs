@@ -7,8 +7,9 @@ use crate::lease::{LeaseKeeper, Lost};
 use crate::outcome::{Ending, Failure};
 use crate::pipeline;
 use crate::stages::Work;
+use crate::work_folder::ClaimFolder;
 use shared::job::{Job, JobId};
-use shared::joblog::JobLog;
+use shared::joblog::{JobLog, JobLogTask};
 use shared::ledger::{Attempt, Claim, ClaimError, Claimed, Lease, LedgerError, OnFenced, Snapshot, State, Status};
 use shared::queue::Receipt;
 use std::sync::Arc;
@@ -126,18 +127,43 @@ async fn own(context: &Context, job: &Job, before: &Snapshot, claim: &Claim, rec
     let (log, log_task) = JobLog::start(store, claim.id().clone(), claim.token());
     greet(context, job, &log);
 
-    let ending = tokio::select! {
-        ending = work(context, job, before, claim, &claimed, &log) => ending,
-        lost = keeper.lost() => match lost {
-            Lost::Fenced => Ending::Fenced,
-            Lost::Silent => Ending::LeaseLost,
+    let folder = context.work.claim(claim.id(), claim.token());
+    let ending = match &folder {
+        Err(error) => Ending::Failed(failure::file("the working folder", error)),
+        Ok(folder) => tokio::select! {
+            ending = work(context, job, before, claim, &claimed, folder, &log) => ending,
+            lost = keeper.lost() => match lost {
+                Lost::Fenced => Ending::Fenced,
+                Lost::Silent => Ending::LeaseLost,
+            },
         },
     };
+    let emptied = tokio::task::spawn_blocking(move || drop(folder));
     let ending = after_decision(ending, claim).await;
     log.line(&format!("{}: {}", ending.name(), ending.message()));
     drop(log);
+    let attempted = last_words(context, claim, started_at, ending, log_task).await;
+    // A panic in it leaves files to the next worker's sweep.
+    let _ = emptied.await;
+    attempted
+}
+
+/// Log, closing write and record.
+async fn last_words(
+    context: &Context,
+    claim: &Claim,
+    started_at: String,
+    ending: Ending,
+    log_task: JobLogTask,
+) -> Attempted {
+    let logged = tokio::time::timeout(LAST_WORDS, log_task.close());
+    if ending.verdict().event.is_none() {
+        let attempted = close(claim, ending).await;
+        let _ = tokio::join!(logged, record(context, claim, started_at, &attempted));
+        return attempted;
+    }
     // Before the closing write: who follows the log stops when the job has ended.
-    let _ = tokio::time::timeout(LAST_WORDS, log_task.close()).await;
+    let _ = logged.await;
     let attempted = close(claim, ending).await;
     record(context, claim, started_at, &attempted).await;
     attempted
@@ -149,19 +175,16 @@ async fn work(
     before: &Snapshot,
     claim: &Claim,
     claimed: &Snapshot,
+    folder: &ClaimFolder,
     log: &JobLog,
 ) -> Ending {
-    let folder = match context.work.claim(claim.id(), claim.token()) {
-        Ok(folder) => folder,
-        Err(error) => return Ending::Failed(failure::file("the working folder", &error)),
-    };
     let interruption = Interruption::of(&context.shutdown, &context.grace);
     let work = Work {
         context,
         job,
         claim,
         before,
-        folder: &folder,
+        folder,
         log,
         interruption: &interruption,
     };

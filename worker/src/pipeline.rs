@@ -14,7 +14,11 @@ use std::time::Instant;
 pub async fn run(work: &Work<'_>, claimed: &Snapshot) -> Ending {
     let walked = match claimed.state.status {
         // The bytes are decided: nothing is trained, whoever comes makes them visible.
-        Status::Publishing => stage(work, "register", register::roll_forward(work, claimed)).await,
+        Status::Publishing => {
+            // As it is once the stage is said, or its write and the last one would fence each other.
+            let doing = async { register::roll_forward(work, &work.claim.snapshot().await).await };
+            stage(work, "register", doing).await
+        }
         _ => walk(work, claimed).await,
     };
     walked.unwrap_or_else(|early| early)
@@ -83,7 +87,8 @@ fn check_gate(conditions: &[String], scores: &BTreeMap<String, f64>) -> Result<(
     Err(Failure::new(FailureCause::Quality, report))
 }
 
-/// One stage: said in the state, the log and the series.
+/// One stage: said in the state, the log and the series. In the state it is said while it is done, since only people
+/// read it there; who finds himself fenced by it stops at once.
 async fn stage<T>(
     work: &Work<'_>,
     name: &'static str,
@@ -92,14 +97,17 @@ async fn stage<T>(
     if work.interruption.is_stopping() && name != "register" {
         return Err(Ending::Interrupted);
     }
-    work.claim.write(Event::Stage(name.to_owned())).await?;
+    let said = async { Ok::<_, Ending>(work.claim.write(Event::Stage(name.to_owned())).await?) };
     work.log.line(&format!("stage {name}"));
     tracing::info!(job = %work.claim.id(), token = work.claim.token(), stage = name, "stage");
     let started = Instant::now();
-    let done = tokio::select! {
-        done = doing => done,
-        () = work.interruption.hard().cancelled(), if name == "register" => Err(Ending::Interrupted),
+    let doing = async {
+        Ok(tokio::select! {
+            done = doing => done,
+            () = work.interruption.hard().cancelled(), if name == "register" => Err(Ending::Interrupted),
+        })
     };
+    let (_, done) = tokio::try_join!(said, doing)?;
     let project = work.job.content.project.as_str();
     work.context
         .metrics
