@@ -8,8 +8,28 @@ fn main() {
         "cargo:rustc-env=LIBTORCH_VERSION={}",
         libtorch_version().unwrap_or_else(|| "2.11.0".into())
     );
+    native();
     // MKL asks this symbol whether the CPU may use its fast path; main.rs answers yes.
     println!("cargo:rustc-link-arg-bins=-Wl,--export-dynamic-symbol=mkl_serv_intel_cpu_true");
+}
+
+/// Compiles what tch does not bind.
+fn native() {
+    println!("cargo:rerun-if-changed=native/libtorch.cpp");
+    let Some(lib) = std::env::var_os("DEP_TCH_LIBTORCH_LIB") else {
+        return;
+    };
+    let include = std::path::Path::new(&lib).with_file_name("include");
+    // The wheel's libtorch, as torch-sys expects it where nothing else is said.
+    let abi = std::env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".into());
+    cc::Build::new()
+        .cpp(true)
+        .warnings(false)
+        .std("c++17")
+        .flag(format!("-D_GLIBCXX_USE_CXX11_ABI={abi}"))
+        .include(include)
+        .file("native/libtorch.cpp")
+        .compile("trainer_native");
 }
 
 /// As libtorch's own `version.py` says it, for example `2.11.0+cu130`; tch builds with one release only.

@@ -21,6 +21,9 @@ pub struct TrainerJob {
     pub seed: u64,
     /// Arithmetic of training; predictions are always fp32.
     pub precision: Precision,
+    /// What computes.
+    #[serde(default, skip_serializing_if = "Device::is_cpu")]
+    pub device: Device,
     /// Train on at most so many rows of each data set (`--sample`), whole if absent.
     pub max_rows: Option<u64>,
     /// Fine-tune first; absent: the model is used as it came.
@@ -61,6 +64,27 @@ pub enum Precision {
     Fp32,
     /// bfloat16 compute over fp32 master weights.
     Bf16,
+}
+
+/// What computes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// A GPU where there is one, else the CPU.
+    Auto,
+    /// The host's CPUs.
+    #[default]
+    Cpu,
+    /// The first NVIDIA GPU that the process may see; it is an error where there is none.
+    Cuda,
+}
+
+impl Device {
+    /// Nobody asked for anything else; then it is left out of what is written.
+    #[must_use]
+    pub fn is_cpu(&self) -> bool {
+        *self == Self::Cpu
+    }
 }
 
 /// When something happens in training (`transformers.TrainingArguments` has the same three words).

@@ -96,4 +96,7 @@ pub struct Environment {
     pub threads: u32,
     /// libtorch's name of the CPU's capability, for example `AVX512`.
     pub cpu_capability: String,
+    /// Name and compute capability of the GPU, for example `NVIDIA H100 80GB HBM3 (9.0)`; absent where the CPU computes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<String>,
 }

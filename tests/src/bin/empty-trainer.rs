@@ -49,6 +49,7 @@ fn report() -> Report {
             device: "cpu".into(),
             threads: 1,
             cpu_capability: "none".into(),
+            gpu: None,
         },
         checkpoint: Checkpoint::default(),
         unmatched_environments: Vec::new(),

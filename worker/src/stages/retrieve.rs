@@ -5,11 +5,11 @@ use crate::disk_space;
 use crate::failure;
 use crate::models::ModelFolder;
 use crate::outcome::{Ending, Failure};
-use shared::job::{Data, Pipeline, TrainingSettings};
+use shared::job::{Accelerator, Content, Data, Pipeline, TrainingSettings};
 use shared::ledger::FailureCause;
 use shared::store::Key;
 use std::path::{Path, PathBuf};
-use trainer_protocol::{DataSource, SCHEMA, TrainerJob, Training};
+use trainer_protocol::{DataSource, Device, SCHEMA, TrainerJob, Training};
 
 /// Rows of each data set that `--sample` trains and evaluates on.
 const SAMPLE_ROWS: u64 = 64;
@@ -41,7 +41,7 @@ pub async fn run(work: &Work<'_>) -> Result<Vec<Prepared>, Ending> {
         let (model, model_path) = fetched;
         prepared.push(Prepared {
             name: name.clone(),
-            job: trainer_job(name, pipeline, model_path, work.job.content.sample),
+            job: trainer_job(name, pipeline, model_path, &work.job.content),
             model,
         });
     }
@@ -138,7 +138,7 @@ fn link(model: &Path, at: &Path) -> Result<(), Failure> {
 }
 
 /// The part of a job's pipeline that is the trainer's business.
-fn trainer_job(name: &str, pipeline: &Pipeline, model: String, sample: bool) -> TrainerJob {
+fn trainer_job(name: &str, pipeline: &Pipeline, model: String, content: &Content) -> TrainerJob {
     TrainerJob {
         schema: SCHEMA,
         pipeline: name.to_owned(),
@@ -146,7 +146,11 @@ fn trainer_job(name: &str, pipeline: &Pipeline, model: String, sample: bool) -> 
         model,
         seed: pipeline.seed,
         precision: pipeline.precision,
-        max_rows: sample.then_some(SAMPLE_ROWS),
+        device: match content.accelerator {
+            Accelerator::Gpu => Device::Cuda,
+            Accelerator::Cpu | Accelerator::Inf1 => Device::Cpu,
+        },
+        max_rows: content.sample.then_some(SAMPLE_ROWS),
         training: pipeline.training.as_ref().map(training),
         validation_data: pipeline.validation_data.as_ref().map(source),
         columns: pipeline.columns.clone(),

@@ -2,7 +2,7 @@
 
 use crate::random::Random;
 use crate::tokens::Row;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 /// Target of a position that does not count (PyTorch's `ignore_index`).
 pub const IGNORED: i64 = -100;
@@ -31,6 +31,8 @@ pub struct Batch {
     pub rows: u64,
     /// Tokens without padding.
     pub tokens: u64,
+    /// What the layers compute in. Their sums are fp32 in any case.
+    pub kind: Kind,
 }
 
 impl Batch {
@@ -59,7 +61,33 @@ impl Batch {
             targets: if width == 1 { targets.squeeze_dim(1) } else { targets },
             rows: examples.len() as u64,
             tokens: examples.iter().map(|e| e.row.ids.len() as u64).sum(),
+            kind: Kind::Float,
         }
+    }
+
+    /// The same on `device`. Nothing waits for a copy to a GPU.
+    #[must_use]
+    pub fn on(self, device: Device) -> Self {
+        if device == self.ids.device() {
+            return self;
+        }
+        let copied = |tensor: &Tensor| match device {
+            Device::Cuda(_) => tensor.pin_memory(device).to_device_(device, tensor.kind(), true, false),
+            _ => tensor.to_device(device),
+        };
+        Self {
+            ids: copied(&self.ids),
+            types: copied(&self.types),
+            mask: copied(&self.mask),
+            targets: copied(&self.targets),
+            ..self
+        }
+    }
+
+    /// Has a row tokens that are padding?
+    #[must_use]
+    pub fn is_padded(&self) -> bool {
+        self.tokens != self.ids.numel() as u64
     }
 }
 

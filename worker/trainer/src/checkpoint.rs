@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use tch::{Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 use trainer_protocol::Environment;
 
 /// The checkpoints of one job in one folder.
@@ -111,7 +111,7 @@ impl Checkpoints {
             job: self.job.clone(),
             seed: self.seed,
             cursor,
-            environment: environment(),
+            environment: environment(&model.arithmetic),
             best_digest: best.as_deref().map(digest).transpose()?,
             kept,
             state: state.clone(),
@@ -127,7 +127,7 @@ impl Checkpoints {
         Ok(name)
     }
 
-    /// Restores the newest whole checkpoint of this job, and its thread count, on which bits depend. `None` where there
+    /// Restores the newest whole checkpoint of this job, and its thread count and precision, on which bits depend. `None` where there
     /// is none.
     ///
     /// # Errors
@@ -146,7 +146,8 @@ impl Checkpoints {
             restore_moments(model, optimizer, &weights::read(&folder.join("moments.safetensors"))?)?;
             optimizer.step = saved.state.step;
             tch::set_num_threads(i32::try_from(saved.environment.threads).unwrap_or(1));
-            let now = environment();
+            model.arithmetic.set_precision(&saved.environment.precision);
+            let now = environment(&model.arithmetic);
             if now != saved.environment {
                 eprintln!(
                     "not bit-exact: the checkpoint was made on {:?}, this is {now:?}",
@@ -257,8 +258,8 @@ fn moments(model: &Model, optimizer: &AdamW) -> Vec<(String, Tensor)> {
     let both = optimizer.first.iter().zip(&optimizer.second);
     let named = |(p, (first, second)): (&crate::optimizer::Parameter, (&Tensor, &Tensor))| {
         [
-            (format!("first.{}", p.name), first.shallow_clone()),
-            (format!("second.{}", p.name), second.shallow_clone()),
+            (format!("first.{}", p.name), first.to_device(Device::Cpu)),
+            (format!("second.{}", p.name), second.to_device(Device::Cpu)),
         ]
     };
     model.parameters.iter().zip(both).flat_map(named).collect()

@@ -29,6 +29,23 @@ impl Dropout {
         }
     }
 
+    /// The probability for an operation that drops out by itself, which is a place as those of [`Dropout::apply`] are.
+    pub fn within(&mut self, probability: f64) -> f64 {
+        if self.at.is_none() {
+            return 0.0;
+        }
+        self.place += 1;
+        probability
+    }
+
+    /// On a GPU the masks are drawn there, by libtorch's generator of the device; it is counter-based, so that a seed for
+    /// each pass is all of its state.
+    pub fn seed_gpu(&self) {
+        if let Some([seed, step, part]) = self.at {
+            tch::Cuda::manual_seed_all(Random::at(seed, &[step, part]).bits());
+        }
+    }
+
     /// How many masks were drawn, those of a probability of zero too.
     #[must_use]
     pub fn places(&self) -> u64 {
@@ -46,13 +63,17 @@ impl Dropout {
         if dropped == 0 {
             return x;
         }
+        if x.device().is_cuda() {
+            return x.dropout(f64::from(dropped) / 65536.0, true);
+        }
         let mut mask = Tensor::empty(x.size(), (Kind::Float, Device::Cpu));
         fill(
             memory::floats_mut(&mut mask),
             dropped,
             Random::at(seed, &[step, part, self.place]),
         );
-        x * mask
+        let kind = x.kind();
+        x * mask.to_kind(kind)
     }
 }
 

@@ -1,17 +1,19 @@
 //! What decides the bits of a training besides its inputs.
 
+use crate::arithmetic::Arithmetic;
 use trainer_protocol::Environment;
 
-/// What this process runs on. Training and prediction are fp32 on the CPU.
+/// What this process runs on, with a training in `arithmetic`. Predictions are fp32 in any case.
 #[must_use]
-pub fn environment() -> Environment {
+pub fn environment(arithmetic: &Arithmetic) -> Environment {
     Environment {
         trainer: env!("CARGO_PKG_VERSION").to_owned(),
         libtorch: env!("LIBTORCH_VERSION").to_owned(),
-        precision: "fp32".to_owned(),
-        device: "cpu".to_owned(),
+        precision: arithmetic.precision().to_owned(),
+        device: if arithmetic.on_gpu() { "cuda" } else { "cpu" }.to_owned(),
         threads: tch::get_num_threads().unsigned_abs(),
         cpu_capability: cpu_capability(),
+        gpu: arithmetic.gpu.clone(),
     }
 }
 

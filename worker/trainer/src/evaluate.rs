@@ -8,7 +8,7 @@ use crate::interruption::Interruption;
 use crate::model::Model;
 use crate::scores::Scores;
 use crate::task::{text_classification, token_classification};
-use tch::{Kind, Reduction, Tensor};
+use tch::{Device, Kind, Reduction, Tensor};
 
 /// Data with gold labels, ready for the model.
 #[derive(Debug)]
@@ -81,6 +81,6 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor, reduction: Reduction) ->
 /// The values of an integer tensor in row-major order.
 fn integers(tensor: &Tensor) -> Vec<i64> {
     let mut values = vec![0; tensor.numel()];
-    tensor.contiguous().copy_data(&mut values, tensor.numel());
+    tensor.to_device(Device::Cpu).contiguous().copy_data(&mut values, tensor.numel());
     values
 }

@@ -11,10 +11,11 @@ use crate::failure::{Failure, Result};
 use crate::interruption::Interruption;
 use crate::model::Model;
 use crate::optimizer::{self, AdamW};
+use crate::readings::{Reading, Readings, Taken};
 use crate::schedule::Schedule;
 use crate::state::{Point, State};
 use std::time::Instant;
-use tch::{Reduction, Tensor};
+use tch::{Kind, Reduction, Tensor};
 use trainer_protocol::{Event, Strategy, Training};
 
 /// Everything that a training needs besides the model.
@@ -59,6 +60,7 @@ pub fn fine_tune(
     let mut optimizer = AdamW::new(&model.parameters, training.weight_decay);
     let mut state = plan.checkpoints.resume(model, &mut optimizer)?.unwrap_or_default();
     let mut epoch = Epoch::default();
+    let (mut readings, device) = (Readings::new(), model.arithmetic.device);
     let mut cadence = Cadence::new(training.checkpoint_every);
     events.start_loop();
     loop {
@@ -70,15 +72,26 @@ pub fn fine_tune(
         }
         let rate = schedule.rate(state.step);
         let batches = epoch.batches_of(state.step, plan);
-        let (loss, mut gradients, work) = forward_backward(model, plan, batches, state.step)?;
-        let norm = optimizer::clip(&mut gradients, training.max_grad_norm);
-        refuse_nan(loss, norm, state.step + 1)?;
-        optimizer.step(&mut model.parameters, &gradients, rate);
+        let (loss, mut gradients, (rows, tokens)) = forward_backward(model, plan, batches, state.step)?;
+        let norm = optimizer.clipped_step(&mut model.parameters, &mut gradients, training.max_grad_norm, rate)?;
         state.step += 1;
-        plan.log(&mut state, loss, rate, norm, work, events);
+        readings.push(Taken {
+            step: state.step,
+            loss,
+            norm,
+            rate,
+            rows,
+            tokens,
+        });
         crash::after_step(state.step, total, plan.checkpoints.folder());
         let kept = plan.kept(state.step);
-        if kept == Kept::ByStrategy || cadence.is_due(state.step) || interruption.came() {
+        let saving = kept == Kept::ByStrategy || cadence.is_due(state.step) || interruption.came();
+        if saving || plan.evaluation_is_due(state.step) || state.step == total || readings.is_due(device) {
+            for reading in readings.read()? {
+                plan.log(&mut state, &reading, events);
+            }
+        }
+        if saving {
             let started = Instant::now();
             plan.save(model, &optimizer, &state, kept, events)?;
             cadence.saved(started);
@@ -94,20 +107,24 @@ pub fn fine_tune(
 /// Rows and tokens of a step.
 type Work = (u64, u64);
 
-/// Mean loss over `batches`, its gradients, and what was worked through.
+/// Mean loss over `batches`, a scalar; its gradients, and what was worked through.
 fn forward_backward(
     model: &Model,
     plan: &Plan<'_>,
     batches: &[Vec<usize>],
     step: u64,
-) -> Result<(f64, Vec<Tensor>, Work)> {
-    let (mut sum, mut total, mut work) = (0.0, Vec::new(), (0, 0));
+) -> Result<(Tensor, Vec<Tensor>, Work)> {
+    let mut sum = Tensor::zeros([], (Kind::Double, model.arithmetic.device));
+    let (mut total, mut work) = (Vec::new(), (0, 0));
     for (part, rows) in batches.iter().enumerate() {
-        let batch = model.batch(&rows.iter().map(|row| &plan.train[*row]).collect::<Vec<_>>());
+        let batch = model.training_batch(&rows.iter().map(|row| &plan.train[*row]).collect::<Vec<_>>());
         let mut dropout = Dropout::of_step(plan.seed, step, part as u64);
+        if model.arithmetic.on_gpu() {
+            dropout.seed_gpu();
+        }
         let logits = model.logits(&batch, &mut dropout);
         let loss = cross_entropy(&logits, &batch.targets, Reduction::Mean) / batches.len() as f64;
-        sum += loss.double_value(&[]);
+        sum += loss.detach();
         let gradients = optimizer::gradients(&loss, &model.parameters)?;
         if part == 0 {
             total = gradients;
@@ -117,16 +134,6 @@ fn forward_backward(
         work = (work.0 + batch.rows, work.1 + batch.tokens);
     }
     Ok((sum, total, work))
-}
-
-/// A training that diverged does not come back.
-fn refuse_nan(loss: f64, norm: f64, step: u64) -> Result<()> {
-    if loss.is_finite() && norm.is_finite() {
-        return Ok(());
-    }
-    Err(Failure::user(format!(
-        "training diverged at step {step}: loss {loss}, gradient norm {norm}; try a smaller training.learning_rate"
-    )))
 }
 
 /// The batches of the epoch that the current step is in.
@@ -245,28 +252,28 @@ impl Plan<'_> {
     }
 
     /// Says how it goes; the loss curve gets about 200 points a training, at steps that depend on its length alone.
-    fn log(&self, state: &mut State, loss: f64, rate: f64, norm: f64, work: Work, events: &mut Events) {
+    fn log(&self, state: &mut State, reading: &Reading, events: &mut Events) {
         let total = self.total_steps();
-        state.pending.push(loss);
-        if state.step.is_multiple_of((total / 200).max(1)) || state.step == total {
+        state.pending.push(reading.loss);
+        if reading.step.is_multiple_of((total / 200).max(1)) || reading.step == total {
             let mean = state.pending.iter().sum::<f64>() / state.pending.len() as f64;
             state.pending.clear();
             state.curve.push(Point {
-                step: state.step,
-                epoch: self.epochs_done(state.step),
+                step: reading.step,
+                epoch: self.epochs_done(reading.step),
                 loss: Some(mean),
-                learning_rate: Some(rate),
-                gradient_norm: Some(norm),
+                learning_rate: Some(reading.rate),
+                gradient_norm: Some(reading.norm),
                 scores: None,
             });
         }
         let done = Done {
-            step: state.step,
+            step: reading.step,
             of: total,
-            rows: work.0,
-            tokens: work.1,
-            loss: Some(loss),
-            rate: Some(rate),
+            rows: reading.rows,
+            tokens: reading.tokens,
+            loss: Some(reading.loss),
+            rate: Some(reading.rate),
         };
         events.count("train", done);
     }

@@ -3,6 +3,7 @@
 //! The library is the binary's, split off so that tests can call its parts. [`run::run`] is the story.
 
 pub mod arguments;
+pub mod arithmetic;
 pub mod batches;
 pub mod cadence;
 pub mod checkpoint;
@@ -20,8 +21,10 @@ pub mod interruption;
 pub mod labels;
 mod memory;
 pub mod model;
+mod native;
 pub mod optimizer;
 pub mod random;
+mod readings;
 pub mod request;
 pub mod run;
 pub mod schedule;

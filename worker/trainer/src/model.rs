@@ -1,5 +1,6 @@
 //! A model repository below `--inputs`, and the model that is built from it.
 
+use crate::arithmetic::Arithmetic;
 use crate::batches::{Batch, Example};
 use crate::dropout::Dropout;
 use crate::encoder::{Classifier, Config, Encoder, Family, HeadKind, Loader, Weights};
@@ -7,7 +8,7 @@ use crate::failure::Result;
 use crate::optimizer::Parameter;
 use crate::tokens::Tokenizer;
 use std::path::PathBuf;
-use tch::{Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 use trainer_protocol::Checkpoint;
 
 /// A repository whose files were opened; the weights are mapped, the model is not built yet, for its head may depend
@@ -24,6 +25,8 @@ pub struct Repository {
     pub family: &'static Family,
     /// Its tokenizer, cutting at what the model takes.
     pub tokenizer: Tokenizer,
+    /// Of the models that are built: fp32 on the CPU where nothing else is said.
+    pub arithmetic: Arithmetic,
     weights: Weights,
 }
 
@@ -40,6 +43,7 @@ impl Repository {
             tokenizer: Tokenizer::open(&folder, name, &config)?,
             weights: Weights::open(&folder, name)?,
             name: name.to_owned(),
+            arithmetic: Arithmetic::default(),
             config,
             folder,
         })
@@ -68,7 +72,7 @@ impl Repository {
     ///
     /// Where tensors are missing beyond a new head, left over in the encoder, or of other shapes than config.json says.
     pub fn build(&mut self, head: HeadKind, classifier: Classifier, training: Option<u64>) -> Result<Model> {
-        let mut loader = Loader::new(&self.config, &mut self.weights, head, classifier, training)?;
+        let mut loader = Loader::new(&self.config, &mut self.weights, head, classifier, training)?.onto(self.arithmetic.device);
         let encoder = (self.family.load)(&self.config, &mut loader, head)?;
         let used = loader.finish()?;
         Ok(Model {
@@ -78,6 +82,7 @@ impl Repository {
             initialised: used.initialised,
             unused: used.unused,
             padding: self.config.pad_token_id()?,
+            arithmetic: self.arithmetic.clone(),
         })
     }
 }
@@ -94,14 +99,25 @@ pub struct Model {
     pub initialised: Vec<String>,
     /// Names of the checkpoint's tensors that the model has no use for.
     pub unused: Vec<String>,
+    /// Where it computes, and what its training computes in.
+    pub arithmetic: Arithmetic,
     padding: i64,
 }
 
 impl Model {
-    /// Pads examples to a batch with this model's padding token.
+    /// Pads examples to a batch with this model's padding token, for evaluation and prediction.
     #[must_use]
     pub fn batch(&self, examples: &[&Example]) -> Batch {
-        Batch::new(examples, self.padding)
+        Batch::new(examples, self.padding).on(self.arithmetic.device)
+    }
+
+    /// The same for training.
+    #[must_use]
+    pub fn training_batch(&self, examples: &[&Example]) -> Batch {
+        Batch {
+            kind: self.arithmetic.kind,
+            ..self.batch(examples)
+        }
     }
 
     /// Scores before softmax: `[rows, labels]` or `[rows, tokens, labels]`, for training.
@@ -115,12 +131,12 @@ impl Model {
         no_grad(|| self.logits(batch, &mut Dropout::off()))
     }
 
-    /// Names and values, as they are written to files.
+    /// Names and values on the CPU, as they are written to files.
     #[must_use]
     pub fn named_tensors(&self) -> Vec<(String, Tensor)> {
         self.parameters
             .iter()
-            .map(|p| (p.name.clone(), p.value.detach()))
+            .map(|p| (p.name.clone(), p.value.detach().to_device(Device::Cpu)))
             .collect()
     }
 }

@@ -1,7 +1,9 @@
 //! AdamW (Loshchilov and Hutter, 2019) with moments that can be saved, equal to `torch.optim.AdamW` up to rounding.
 
+use crate::failure::Result;
 use crate::memory;
-use tch::{Kind, Tensor, no_grad};
+use crate::native;
+use tch::{Device, Kind, Tensor, no_grad};
 
 /// A named tensor that is trained.
 #[derive(Debug)]
@@ -66,6 +68,66 @@ impl AdamW {
             first: zeros(),
             second: zeros(),
         }
+    }
+
+    /// Clips `gradients` to the norm `limit` (0: not) and takes a step along them. Gives their norm before, a scalar where
+    /// the parameters are. On a GPU nothing waits for it, and a step along what is not finite is left out.
+    ///
+    /// # Errors
+    ///
+    /// Where the GPU fails.
+    pub fn clipped_step(
+        &mut self,
+        parameters: &mut [Parameter],
+        gradients: &mut [Tensor],
+        limit: f64,
+        rate: f64,
+    ) -> Result<Tensor> {
+        if parameters.iter().all(|p| p.value.device() == Device::Cpu) {
+            let norm = clip(gradients, limit);
+            self.step(parameters, gradients, rate);
+            return Ok(Tensor::from(norm));
+        }
+        self.fused_step(parameters, gradients, limit, rate)
+    }
+
+    /// The same by libtorch's fused operations.
+    fn fused_step(
+        &mut self,
+        parameters: &[Parameter],
+        gradients: &[Tensor],
+        limit: f64,
+        rate: f64,
+    ) -> Result<Tensor> {
+        self.step += 1;
+        let norm = native::norm(gradients)?;
+        let scale = match limit > 0.0 {
+            true => ((&norm + 1e-6) / limit).clamp_min(1.0),
+            false => norm.ones_like(),
+        };
+        let skip = norm.isfinite().logical_not().to_kind(Kind::Float);
+        let step = norm.full_like(self.step as f64);
+        for decays in [true, false] {
+            let of = |tensors: &[Tensor]| {
+                let chosen = parameters.iter().zip(tensors).filter(|(p, _)| (p.value.dim() > 1) == decays);
+                chosen.map(|(_, tensor)| tensor.shallow_clone()).collect::<Vec<_>>()
+            };
+            let values: Vec<Tensor> = parameters.iter().map(|p| p.value.detach()).collect();
+            let group = native::Group {
+                values: of(&values),
+                gradients: of(gradients),
+                first: of(&self.first),
+                second: of(&self.second),
+            };
+            let numbers = native::Step {
+                rate,
+                betas: (BETA1, BETA2),
+                decay: if decays { self.decay } else { 0.0 },
+                epsilon: EPSILON,
+            };
+            native::adamw(&group, &step, numbers, &scale, &skip)?;
+        }
+        Ok(norm)
     }
 
     /// One step at `rate` along `gradients`, which are in the order of `parameters`.
@@ -145,7 +207,7 @@ pub fn accumulate(sum: &mut [Tensor], more: &[Tensor]) {
 }
 
 /// Gradients of `loss` in the order of `parameters`, contiguous fp32; zero for a parameter that `loss` does not depend on.
-pub fn gradients(loss: &Tensor, parameters: &[Parameter]) -> crate::failure::Result<Vec<Tensor>> {
+pub fn gradients(loss: &Tensor, parameters: &[Parameter]) -> Result<Vec<Tensor>> {
     let leaves: Vec<&Tensor> = parameters.iter().map(|p| &p.value).collect();
     let gradients = Tensor::f_run_backward(&[loss], &leaves, false, false)?;
     let gradient = |(gradient, parameter): (&Tensor, &Parameter)| match gradient.defined() {
@@ -158,8 +220,6 @@ pub fn gradients(loss: &Tensor, parameters: &[Parameter]) -> crate::failure::Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Device;
-
     #[test]
     fn gradients_are_clipped_to_the_global_norm() {
         let mut gradients = vec![Tensor::from_slice(&[3.0_f32, 0.0]), Tensor::from_slice(&[4.0_f32])];
@@ -167,6 +227,44 @@ mod tests {
         assert_eq!(memory::floats(&gradients[1]), [4.0]);
         assert!((clip(&mut gradients, 1.0) - 5.0).abs() < 1e-12);
         assert!((clip(&mut gradients, 0.0) - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_fused_step_is_the_step() {
+        let parameters = || {
+            let value = |shape: &[i64]| {
+                let count = shape.iter().product::<i64>();
+                Tensor::arange(count, (Kind::Float, Device::Cpu)).sin().view(shape)
+            };
+            [&[5, 7][..], &[11]].map(|shape| Parameter {
+                name: String::new(),
+                value: value(shape).set_requires_grad(true),
+            })
+        };
+        let (mut ours, mut fused) = (parameters(), parameters());
+        let (mut one, mut other) = (AdamW::new(&ours, 0.1), AdamW::new(&fused, 0.1));
+        for (step, limit) in [(1, 1.0), (2, 0.0), (3, 0.5)] {
+            let gradients = || ours_gradients(step);
+            let (mut g, mut h) = (gradients(), gradients());
+            let norm = one.clipped_step(&mut ours, &mut g, limit, 1e-2).unwrap();
+            let same = other.fused_step(&fused, &mut h, limit, 1e-2).unwrap();
+            assert!((norm.double_value(&[]) - same.double_value(&[])).abs() < 1e-5);
+        }
+        for (ours, fused) in ours.iter().zip(&fused) {
+            assert!((&ours.value - &fused.value).abs().max().double_value(&[]) < 1e-6);
+        }
+        let before = fused[0].value.copy();
+        let broken = [Tensor::ones([5, 7], (Kind::Float, Device::Cpu)) * f64::NAN, Tensor::ones([11], (Kind::Float, Device::Cpu))];
+        assert!(!other.fused_step(&fused, &broken, 1.0, 1e-2).unwrap().double_value(&[]).is_finite());
+        assert!(before.equal(&fused[0].value));
+    }
+
+    fn ours_gradients(step: i32) -> Vec<Tensor> {
+        let gradient = |shape: &[i64]| {
+            let count = shape.iter().product::<i64>();
+            (Tensor::arange(count, (Kind::Float, Device::Cpu)) * f64::from(step)).cos().view(shape)
+        };
+        vec![gradient(&[5, 7]), gradient(&[11])]
     }
 
     #[test]

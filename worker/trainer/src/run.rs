@@ -1,6 +1,7 @@
 //! The story of one job: open the model, read data, train, evaluate, predict, export, report.
 
 use crate::arguments::Arguments;
+use crate::arithmetic::Arithmetic;
 use crate::checkpoint::Checkpoints;
 use crate::data::{self, Dataset};
 use crate::encoder::{Classifier, HeadKind, Pooling};
@@ -23,7 +24,7 @@ use crate::tokens::Tokenizer;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use trainer_protocol::{DataSource, Event, OUTPUT_FILES, Precision, Report, Task, TrainerJob, Training};
+use trainer_protocol::{DataSource, Event, OUTPUT_FILES, Report, Task, TrainerJob, Training};
 
 /// What every part of the story needs.
 struct Run<'a> {
@@ -52,15 +53,12 @@ struct Outcome {
 /// [`Failure`]; `--outputs` is complete only where there is none.
 pub fn run(arguments: &Arguments, events: &mut Events, interruption: &Interruption) -> Result<()> {
     let job = request::read(&arguments.job)?;
-    if job.precision == Precision::Bf16 {
-        return Err(Failure::user(
-            "precision: bf16 is not there yet, this trainer computes in fp32 (auto or fp32)",
-        ));
-    }
+    let arithmetic = Arithmetic::resolve(job.device, job.precision)?;
     for folder in [&arguments.outputs, &arguments.checkpoints] {
         std::fs::create_dir_all(folder).map_err(|e| Failure::file("create", folder, e))?;
     }
-    let repository = Repository::open(arguments.inputs.join(&job.model), &job.model)?;
+    let mut repository = Repository::open(arguments.inputs.join(&job.model), &job.model)?;
+    repository.arithmetic = arithmetic;
     events.say(&Event::Ready {
         startup_ms: age_ms().unwrap_or_default(),
         resident_bytes: peak_resident_bytes(),
@@ -311,7 +309,7 @@ impl Run<'_> {
             validation_rows: outcome.validation_rows,
             steps: state.step,
             best_step: trained.then_some(best_step),
-            environment: environment(),
+            environment: environment(&model.arithmetic),
             unmatched_environments: state.unmatched,
             checkpoint: self.repository.checkpoint(model),
         };

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use trainer_protocol::{
-    DataColumns, DataFormat, DataSource, KeywordOptions, Precision, Report, SCHEMA, Task, TrainerJob,
+    DataColumns, DataFormat, DataSource, Device, KeywordOptions, Precision, Report, SCHEMA, Task, TrainerJob,
 };
 
 const REPOSITORY: &str = "models--sentence-transformers--all-MiniLM-L6-v2";
@@ -51,6 +51,7 @@ fn job(keywords: KeywordOptions, documents: &[String]) -> TrainerJob {
         model: "model".into(),
         seed: 1,
         precision: Precision::Fp32,
+        device: Device::Cpu,
         max_rows: None,
         training: None,
         validation_data: Some(DataSource {

@@ -98,7 +98,7 @@ impl Encoder for Albert {
         let bias = attention::bias(batch);
         let mut x = self.mapping.forward(&self.embeddings.forward(batch, dropout));
         for group in &self.order {
-            x = transformer_layer::forward_all(&self.groups[*group], x, &bias, dropout);
+            x = transformer_layer::forward_all(&self.groups[*group], x, bias.as_ref(), dropout);
         }
         x
     }

@@ -136,7 +136,8 @@ impl Embeddings {
             sum = sum.linear::<&Tensor>(projection, None);
         }
         let mask = batch.mask.to_kind(Kind::Float).unsqueeze(-1);
-        dropout.apply(self.norm.forward(&sum) * mask, self.dropout)
+        let x = self.norm.forward(&sum) * mask;
+        dropout.apply(x.to_kind(batch.kind), self.dropout)
     }
 }
 
@@ -233,11 +234,11 @@ impl Convolution {
 
     /// Adds what is around the `embedded` tokens to the states `x` of the first layer; zero at padding.
     fn forward(&self, embedded: &Tensor, x: &Tensor, mask: &Tensor, dropout: &mut Dropout) -> Tensor {
-        let mask = mask.unsqueeze(-1);
+        let (mask, kind) = (mask.unsqueeze(-1), x.kind());
         let channels = embedded.transpose(1, 2).contiguous();
-        let around = channels.conv1d(&self.weight, Some(&self.bias), 1, self.reach, 1, self.groups);
+        let around = channels.conv1d(&self.weight.to_kind(kind), Some(&self.bias.to_kind(kind)), 1, self.reach, 1, self.groups);
         let around = around.transpose(1, 2).contiguous().masked_fill(&mask.eq(0), 0.0);
         let around = self.activation.apply(&dropout.apply(around, self.dropout));
-        self.norm.forward(&(x + around)) * mask.to_kind(Kind::Float)
+        self.norm.forward(&(x + around)) * mask.to_kind(kind)
     }
 }

@@ -65,7 +65,7 @@ impl Encoder for Electra {
         if let Some(project) = &self.project {
             x = project.forward(&x);
         }
-        transformer_layer::forward_all(&self.layers, x, &attention::bias(batch), dropout)
+        transformer_layer::forward_all(&self.layers, x, attention::bias(batch).as_ref(), dropout)
     }
 
     fn logits(&self, hidden: &Tensor, dropout: &mut Dropout) -> Tensor {

@@ -101,7 +101,7 @@ impl Embeddings {
             None => self.positions.first(batch.ids.size()[1]),
             Some(padding) => self.positions.forward(&positions_after(padding, &batch.ids)),
         };
-        dropout.apply(self.norm.forward(&sum), self.dropout)
+        dropout.apply(self.norm.forward(&sum).to_kind(batch.kind), self.dropout)
     }
 }
 

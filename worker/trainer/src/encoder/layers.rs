@@ -1,4 +1,5 @@
-//! The layers that every family is made of, with PyTorch's names of their tensors.
+//! The layers that every family is made of, with PyTorch's names of their tensors. Parameters are fp32; a layer computes
+//! in the kind of what comes in.
 
 use super::Loader;
 use tch::Tensor;
@@ -37,7 +38,7 @@ impl Linear {
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, Some(&self.bias))
+        x.linear(&self.weight.to_kind(x.kind()), Some(&self.bias.to_kind(x.kind())))
     }
 }
 
@@ -62,8 +63,8 @@ impl LayerNorm {
         let size = self.weight.size();
         x.layer_norm(
             size.as_slice(),
-            Some(&self.weight),
-            Some(&self.bias),
+            Some(&self.weight.to_kind(x.kind())),
+            Some(&self.bias.to_kind(x.kind())),
             self.epsilon,
             false,
         )

@@ -35,6 +35,7 @@ pub struct Loader<'a> {
     head: HeadKind,
     /// The seed of new tensors, where training follows; then every tensor is a leaf of its own.
     training: Option<u64>,
+    device: Device,
     classifier: Classifier,
     deviation: f64,
     parameters: Vec<Parameter>,
@@ -63,6 +64,7 @@ impl<'a> Loader<'a> {
             family: config.family(),
             head,
             training,
+            device: Device::Cpu,
             classifier,
             deviation: config.number("initializer_range")?,
             parameters: Vec::new(),
@@ -70,6 +72,12 @@ impl<'a> Loader<'a> {
             wrong: Vec::new(),
             initialised: Vec::new(),
         })
+    }
+
+    /// Lets tensors lie on `device`.
+    #[must_use]
+    pub fn onto(self, device: Device) -> Self {
+        Self { device, ..self }
     }
 
     /// A tensor of the encoder, with or without the family's prefix in the file.
@@ -112,6 +120,7 @@ impl<'a> Loader<'a> {
         for part in ["weight", "bias"] {
             let name = format!("{layer}.{part}");
             if let Some(value) = self.find(&name) {
+                let value = value.to_device(self.device);
                 self.parameters.push(Parameter { name, value });
             }
         }
@@ -203,11 +212,12 @@ impl<'a> Loader<'a> {
 
     fn keep(&mut self, name: String, shape: &[i64], found: Option<Tensor>, may_be_new: bool) -> Tensor {
         let value = match found {
+            Some(found) if self.device != Device::Cpu => found.to_device(self.device),
             Some(found) if self.training.is_some() => found.copy(),
             Some(found) => found,
             None if may_be_new => {
                 self.initialised.push(name.clone());
-                self.initial(shape)
+                self.initial(shape).to_device(self.device)
             }
             None => {
                 self.wrong.push(format!("{name} is missing"));

@@ -85,8 +85,8 @@ impl MpNet {
     }
 
     /// For each head and pair of tokens, `[1, heads, tokens, tokens]`.
-    fn bias(&self, tokens: i64) -> Tensor {
-        let bias = self.relative_attention_bias.forward(&buckets(tokens));
+    fn bias(&self, tokens: i64, device: Device) -> Tensor {
+        let bias = self.relative_attention_bias.forward(&buckets(tokens).to_device(device));
         bias.permute([2, 0, 1]).unsqueeze(0)
     }
 }
@@ -108,8 +108,12 @@ fn buckets(tokens: i64) -> Tensor {
 impl Encoder for MpNet {
     fn hidden(&self, batch: &Batch, dropout: &mut Dropout) -> Tensor {
         let x = self.embeddings.forward(batch, dropout);
-        let bias = self.bias(batch.ids.size()[1]) + attention::bias(batch);
-        transformer_layer::forward_all(&self.layers, x, &bias, dropout)
+        let distance = self.bias(batch.ids.size()[1], batch.ids.device());
+        let bias = match attention::bias(batch) {
+            Some(padding) => distance + padding,
+            None => distance,
+        };
+        transformer_layer::forward_all(&self.layers, x, Some(&bias), dropout)
     }
 
     fn logits(&self, hidden: &Tensor, dropout: &mut Dropout) -> Tensor {

@@ -109,7 +109,7 @@ impl TransformerLayer {
     }
 
     /// `[rows, tokens, hidden]` to the same; `bias` is added to the attention scores (see [`attention::bias`]).
-    pub(crate) fn forward(&self, x: &Tensor, bias: &Tensor, dropout: &mut Dropout) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor, bias: Option<&Tensor>, dropout: &mut Dropout) -> Tensor {
         let projected = [&self.query, &self.key, &self.value].map(|linear| linear.forward(x));
         let attended = attention::attend(projected, self.heads, bias, self.attention_dropout, dropout);
         let attended = dropout.apply(self.attention_output.forward(&attended), self.attention_output_dropout);
@@ -121,7 +121,7 @@ impl TransformerLayer {
 }
 
 /// `x` through `layers`, one after the other.
-pub(crate) fn forward_all(layers: &[TransformerLayer], mut x: Tensor, bias: &Tensor, dropout: &mut Dropout) -> Tensor {
+pub(crate) fn forward_all(layers: &[TransformerLayer], mut x: Tensor, bias: Option<&Tensor>, dropout: &mut Dropout) -> Tensor {
     for layer in layers {
         x = layer.forward(&x, bias, dropout);
     }

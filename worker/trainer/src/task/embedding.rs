@@ -7,7 +7,7 @@ use crate::interruption::Interruption;
 use crate::memory;
 use crate::model::Model;
 use crate::tokens::Tokenizer;
-use tch::no_grad;
+use tch::{Device, no_grad};
 
 /// A model, how it reads and how its states become vectors.
 #[derive(Debug)]
@@ -46,7 +46,8 @@ impl Embedder<'_> {
             let batch = self
                 .model
                 .batch(&rows.iter().map(|row| &examples[*row]).collect::<Vec<_>>());
-            let pooled = no_grad(|| self.pooling.apply(&self.model.predict(&batch), &batch)).contiguous();
+            let hidden = self.model.predict(&batch).to_device(Device::Cpu);
+            let pooled = no_grad(|| self.pooling.apply(&hidden, &batch.on(Device::Cpu))).contiguous();
             let size = pooled.numel() / rows.len();
             for (row, vector) in rows.iter().zip(memory::floats(&pooled).chunks(size)) {
                 vectors[*row] = vector.to_vec();

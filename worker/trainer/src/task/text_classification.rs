@@ -9,7 +9,7 @@ use crate::model::Model;
 use crate::scores::{self, Scores};
 use crate::tokens::Tokenizer;
 use serde_json::{Value, json};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Names of the scores that [`scores()`] and the evaluation give.
 pub const SCORES: &[&str] = &[
@@ -69,6 +69,7 @@ pub fn predictions(
         };
         let scores = score
             .apply(&model.predict(&model.batch(&[&example])).select(0, 0))
+            .to_device(Device::Cpu)
             .contiguous();
         let best = scores.argmax(-1, false).int64_value(&[]) as usize;
         all.push(json!({"label": names[best], "score": f64::from(memory::floats(&scores)[best])}));

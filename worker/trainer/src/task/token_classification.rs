@@ -8,7 +8,7 @@ use crate::model::Model;
 use crate::scores::{self, Scores};
 use crate::tokens::{Row, Tokenizer};
 use serde_json::{Value, json};
-use tch::Kind;
+use tch::{Device, Kind};
 
 /// Names of the scores that [`scores()`] and the evaluation give.
 pub const SCORES: &[&str] = &["accuracy", "f1", "loss", "precision", "recall"];
@@ -75,7 +75,7 @@ pub fn predictions(model: &Model, tokenizer: &Tokenizer, names: &[String], docum
             targets: Vec::new(),
         };
         let logits = model.predict(&model.batch(&[&example])).select(0, 0);
-        let scores = logits.softmax(-1, Kind::Float).contiguous();
+        let scores = logits.softmax(-1, Kind::Float).to_device(Device::Cpu).contiguous();
         let scores = memory::floats(&scores).chunks(names.len());
         let mut entities = Vec::new();
         for (index, (piece, scores)) in pieces.iter().zip(scores).enumerate() {

@@ -46,7 +46,7 @@ impl Job {
             _ => json!({"path": "texts.jsonl", "format": "jsonl", "name": "texts.jsonl"}),
         };
         let description = json!({
-            "schema": 1, "pipeline": "main", "task": task, "model": "model", "seed": 42, "precision": "auto",
+            "schema": 1, "pipeline": "main", "task": task, "model": "model", "seed": 42, "precision": "fp32",
             "max_rows": null, "validation_data": null, "max_length": 32, "eval_batch_size": 4,
             "columns": {"text": "text", "label": "label", "tokens": "tokens", "tags": "tags", "keyphrases": "keyphrases"},
             "keywords": {"keyphrase_ngram_range": [1, 1], "stop_words": "english", "top_n": 3, "use_mmr": false,

@@ -124,8 +124,8 @@ impl RelativePositions {
     /// For the tokens of `batch`.
     pub(super) fn of(&self, batch: &Batch) -> Places {
         let span = self.settings.span();
-        let vectors = self.vectors.first(2 * span);
-        let distances = self.distances(batch.ids.size()[1]);
+        let vectors = self.vectors.first(2 * span).to_kind(batch.kind);
+        let distances = self.distances(batch.ids.size()[1]).to_device(batch.ids.device());
         let row = |distance: Tensor| (distance + span).clamp(0, 2 * span - 1);
         Places {
             vectors: self
@@ -214,9 +214,10 @@ impl DisentangledSelfAttention {
         if let Some(distance) = places.and_then(|places| self.scores_of_distance(&query, &key, places, dropout)) {
             scores += distance;
         }
-        let scores = scores.masked_fill(hidden_pairs, f64::from(f32::MIN));
+        let scores = scores.to_kind(Kind::Float).masked_fill(hidden_pairs, f64::from(f32::MIN));
         let weights = dropout.apply(scores.softmax(-1, Kind::Float), self.attention_dropout);
         weights
+            .to_kind(value.kind())
             .matmul(&value)
             .transpose(1, 2)
             .contiguous()
