@@ -44,7 +44,7 @@ def ours(folder, length, batch, steps):
     process = subprocess.Popen([TRAINER, f"{folder}/{name}.json", "--inputs", f"{folder}/inputs", "--outputs",
                                 f"{folder}/out-{name}", "--checkpoints", f"{folder}/checkpoints-{name}"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    rates, last, peak_used = [], 0, 0
+    rates, last = [], 0
     for line in process.stdout:
         event = json.loads(line)
         if event["event"] == "progress" and event["phase"] == "train":
@@ -97,16 +97,21 @@ def main():
     print("| tokens | batch | trainer, samples/s | of the bf16 peak | HF Trainer, samples/s | of the peak | ratio |")
     print("|---|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
         inputs.base(f"{folder}/inputs/model")
+        print(f"weights: {time.perf_counter() - begun:.1f} s", file=sys.stderr, flush=True)
         for length, batch, steps in SHAPES:
             inputs.texts(f"{folder}/inputs/{length}-{batch}.jsonl", batch * steps, length, length)
             mine, other = [], []
             for _ in range(int(os.environ.get("ROUNDS", "1"))):
+                begun = time.perf_counter()
                 try:
                     mine.append(ours(folder, length, batch, steps))
                 except RuntimeError as error:
                     print(error)
                     mine.append(float("nan"))
+                print(f"trainer {length}-{batch}: {time.perf_counter() - begun:.1f} s, {mine[-1]:.0f} samples/s",
+                      file=sys.stderr, flush=True)
                 other.append(theirs(folder, length, batch, steps)[0])
                 torch.cuda.empty_cache()
                 subprocess.run(f"rm -rf {folder}/out-* {folder}/checkpoints-*", shell=True, check=True)

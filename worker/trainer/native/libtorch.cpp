@@ -6,15 +6,11 @@
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
-#include <c10/core/CachingDeviceAllocator.h>
-#include <c10/core/InferenceMode.h>
 #include <ATen/core/grad_mode.h>
 
-#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -88,8 +84,8 @@ char *trainer_load_cuda() {
   });
 }
 
-// Name, compute capability and memory in bytes of the first GPU.
-char *trainer_card(char *name, int name_size, int *major, int *minor, uint64_t *total) {
+// Name and compute capability of the first GPU.
+char *trainer_card(char *name, int name_size, int *major, int *minor) {
   return guarded([&] {
     check(driver<int (*)(unsigned)>("cuInit")(0), "cuInit");
     int device = 0;
@@ -98,27 +94,6 @@ char *trainer_card(char *name, int name_size, int *major, int *minor, uint64_t *
     auto attribute = driver<int (*)(int *, int, int)>("cuDeviceGetAttribute");
     check(attribute(major, 75, device), "cuDeviceGetAttribute");
     check(attribute(minor, 76, device), "cuDeviceGetAttribute");
-    size_t bytes = 0;
-    check(driver<int (*)(size_t *, int)>("cuDeviceTotalMem_v2")(&bytes, device), "cuDeviceTotalMem");
-    *total = bytes;
-  });
-}
-
-// Free memory of the GPU in bytes; libtorch must have begun to use it in this thread.
-char *trainer_free_memory(uint64_t *bytes) {
-  return guarded([&] {
-    size_t free_bytes = 0, total = 0;
-    check(driver<int (*)(size_t *, size_t *)>("cuMemGetInfo_v2")(&free_bytes, &total), "cuMemGetInfo");
-    *bytes = free_bytes;
-  });
-}
-
-// Most bytes of the GPU that tensors have held at once.
-char *trainer_peak_memory(uint64_t *bytes) {
-  return guarded([&] {
-    auto *allocator = static_cast<c10::DeviceAllocator *>(c10::GetAllocator(c10::DeviceType::CUDA));
-    auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
-    *bytes = allocator->getDeviceStats(0).allocated_bytes[all].peak;
   });
 }
 

@@ -39,7 +39,9 @@ impl Arithmetic {
             Device::Auto => gpu().ok(),
             Device::Cuda => Some(gpu().map_err(|reason| absent(&reason))?),
         };
-        let able = card.as_ref().map_or_else(cpu_has_bf16, |card| card.capability >= (8, 0));
+        let able = card
+            .as_ref()
+            .map_or_else(cpu_has_bf16, |card| card.capability >= (8, 0));
         let kind = match precision {
             Precision::Fp32 => Kind::Float,
             Precision::Bf16 => Kind::BFloat16,
@@ -128,7 +130,10 @@ mod tests {
             Ok(found) => assert!(found.on_gpu() && found.gpu.is_some()),
             Err(failure) => {
                 let text = failure.to_string();
-                assert!(text.contains("cuda was asked for") && text.contains("--accelerator cpu"), "{text}");
+                assert!(
+                    text.contains("cuda was asked for") && text.contains("--accelerator cpu"),
+                    "{text}"
+                );
                 let auto = Arithmetic::resolve(Device::Auto, Precision::Fp32).unwrap();
                 assert_eq!(auto, Arithmetic::default());
             }

@@ -81,6 +81,9 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor, reduction: Reduction) ->
 /// The values of an integer tensor in row-major order.
 fn integers(tensor: &Tensor) -> Vec<i64> {
     let mut values = vec![0; tensor.numel()];
-    tensor.to_device(Device::Cpu).contiguous().copy_data(&mut values, tensor.numel());
+    tensor
+        .to_device(Device::Cpu)
+        .contiguous()
+        .copy_data(&mut values, tensor.numel());
     values
 }

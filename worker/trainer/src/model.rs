@@ -72,7 +72,8 @@ impl Repository {
     ///
     /// Where tensors are missing beyond a new head, left over in the encoder, or of other shapes than config.json says.
     pub fn build(&mut self, head: HeadKind, classifier: Classifier, training: Option<u64>) -> Result<Model> {
-        let mut loader = Loader::new(&self.config, &mut self.weights, head, classifier, training)?.onto(self.arithmetic.device);
+        let mut loader =
+            Loader::new(&self.config, &mut self.weights, head, classifier, training)?.onto(self.arithmetic.device);
         let encoder = (self.family.load)(&self.config, &mut loader, head)?;
         let used = loader.finish()?;
         Ok(Model {

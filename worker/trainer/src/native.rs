@@ -12,15 +12,7 @@ use torch_sys::C_tensor;
 unsafe extern "C" {
     fn trainer_free(message: *mut c_char);
     fn trainer_load_cuda() -> *mut c_char;
-    fn trainer_card(
-        name: *mut c_char,
-        size: c_int,
-        major: *mut c_int,
-        minor: *mut c_int,
-        total: *mut u64,
-    ) -> *mut c_char;
-    fn trainer_free_memory(bytes: *mut u64) -> *mut c_char;
-    fn trainer_peak_memory(bytes: *mut u64) -> *mut c_char;
+    fn trainer_card(name: *mut c_char, size: c_int, major: *mut c_int, minor: *mut c_int) -> *mut c_char;
     fn trainer_norm(tensors: *const *const C_tensor, count: usize, norm: *mut *mut C_tensor) -> *mut c_char;
     fn trainer_adamw(
         values: *const *const C_tensor,
@@ -45,8 +37,6 @@ pub(crate) struct Card {
     pub(crate) name: String,
     /// Compute capability.
     pub(crate) capability: (i32, i32),
-    /// Memory in bytes, whoever uses it.
-    pub(crate) memory: u64,
 }
 
 /// Makes libtorch able to use GPUs; what is missing otherwise.
@@ -58,7 +48,7 @@ pub(crate) fn load_cuda() -> std::result::Result<(), String> {
 /// The first GPU that this process may see.
 pub(crate) fn card() -> std::result::Result<Card, String> {
     let mut name = [0_u8; 128];
-    let (mut major, mut minor, mut memory) = (0, 0, 0);
+    let (mut major, mut minor) = (0, 0);
     // SAFETY: the name's buffer is as long as is said, and the others are of the types that the function writes.
     said(unsafe {
         trainer_card(
@@ -66,31 +56,13 @@ pub(crate) fn card() -> std::result::Result<Card, String> {
             name.len() as c_int,
             &raw mut major,
             &raw mut minor,
-            &raw mut memory,
         )
     })?;
     let name = CStr::from_bytes_until_nul(&name).map_or_else(|_| "GPU".into(), CStr::to_string_lossy);
     Ok(Card {
         name: name.into_owned(),
         capability: (major, minor),
-        memory,
     })
-}
-
-/// Bytes of the GPU's memory that nobody uses.
-pub(crate) fn free_memory() -> std::result::Result<u64, String> {
-    let mut bytes = 0;
-    // SAFETY: it writes one number of this type.
-    said(unsafe { trainer_free_memory(&raw mut bytes) })?;
-    Ok(bytes)
-}
-
-/// Most bytes of the GPU that tensors of this process held at once.
-pub(crate) fn peak_memory() -> std::result::Result<u64, String> {
-    let mut bytes = 0;
-    // SAFETY: it writes one number of this type.
-    said(unsafe { trainer_peak_memory(&raw mut bytes) })?;
-    Ok(bytes)
 }
 
 /// The 2-norm over all values of `tensors`, an fp32 scalar on their device.
@@ -100,7 +72,8 @@ pub(crate) fn norm(tensors: &[Tensor]) -> Result<Tensor> {
     // SAFETY: `pointers` are of tensors that live as long as the call; where no message comes, `norm` is a new tensor,
     // which nobody else owns.
     unsafe {
-        said(trainer_norm(pointers.as_ptr(), pointers.len(), &raw mut norm)).map_err(|text| Failure::from_text(&text))?;
+        said(trainer_norm(pointers.as_ptr(), pointers.len(), &raw mut norm))
+            .map_err(|text| Failure::from_text(&text))?;
         Ok(Tensor::from_ptr(norm))
     }
 }

@@ -92,13 +92,7 @@ impl AdamW {
     }
 
     /// The same by libtorch's fused operations.
-    fn fused_step(
-        &mut self,
-        parameters: &[Parameter],
-        gradients: &[Tensor],
-        limit: f64,
-        rate: f64,
-    ) -> Result<Tensor> {
+    fn fused_step(&mut self, parameters: &[Parameter], gradients: &[Tensor], limit: f64, rate: f64) -> Result<Tensor> {
         self.step += 1;
         let norm = native::norm(gradients)?;
         let scale = match limit > 0.0 {
@@ -109,7 +103,10 @@ impl AdamW {
         let step = norm.full_like(self.step as f64);
         for decays in [true, false] {
             let of = |tensors: &[Tensor]| {
-                let chosen = parameters.iter().zip(tensors).filter(|(p, _)| (p.value.dim() > 1) == decays);
+                let chosen = parameters
+                    .iter()
+                    .zip(tensors)
+                    .filter(|(p, _)| (p.value.dim() > 1) == decays);
                 chosen.map(|(_, tensor)| tensor.shallow_clone()).collect::<Vec<_>>()
             };
             let values: Vec<Tensor> = parameters.iter().map(|p| p.value.detach()).collect();
@@ -254,15 +251,26 @@ mod tests {
             assert!((&ours.value - &fused.value).abs().max().double_value(&[]) < 1e-6);
         }
         let before = fused[0].value.copy();
-        let broken = [Tensor::ones([5, 7], (Kind::Float, Device::Cpu)) * f64::NAN, Tensor::ones([11], (Kind::Float, Device::Cpu))];
-        assert!(!other.fused_step(&fused, &broken, 1.0, 1e-2).unwrap().double_value(&[]).is_finite());
+        let broken = [
+            Tensor::ones([5, 7], (Kind::Float, Device::Cpu)) * f64::NAN,
+            Tensor::ones([11], (Kind::Float, Device::Cpu)),
+        ];
+        assert!(
+            !other
+                .fused_step(&fused, &broken, 1.0, 1e-2)
+                .unwrap()
+                .double_value(&[])
+                .is_finite()
+        );
         assert!(before.equal(&fused[0].value));
     }
 
     fn ours_gradients(step: i32) -> Vec<Tensor> {
         let gradient = |shape: &[i64]| {
             let count = shape.iter().product::<i64>();
-            (Tensor::arange(count, (Kind::Float, Device::Cpu)) * f64::from(step)).cos().view(shape)
+            (Tensor::arange(count, (Kind::Float, Device::Cpu)) * f64::from(step))
+                .cos()
+                .view(shape)
         };
         vec![gradient(&[5, 7]), gradient(&[11])]
     }

@@ -319,6 +319,23 @@ fn what_is_wrong_with_data_and_settings_is_named() {
         message.contains("does not know: joy (it knows: negative, neutral, positive)"),
         "{message}"
     );
+}
+
+#[test]
+fn bf16_trains_to_nearly_the_same_and_is_recorded() {
+    let mut job = Job::new("bert-text", "text-classification");
+    let loss = |outputs: &std::path::Path| {
+        judge::json(&outputs.join("report.json"))["scores"]["loss"]
+            .as_f64()
+            .unwrap()
+    };
+    let whole = loss(&job.done("fp32"));
     job.description["precision"] = json!("bf16");
-    assert!(job.refused().contains("bf16 is not there yet"));
+    let outputs = job.done("bf16");
+    assert_eq!(
+        judge::json(&outputs.join("report.json"))["environment"]["precision"],
+        "bf16"
+    );
+    let half = loss(&outputs);
+    assert!(half != whole && (half - whole).abs() < 0.1, "{half} {whole}");
 }

@@ -121,7 +121,12 @@ impl TransformerLayer {
 }
 
 /// `x` through `layers`, one after the other.
-pub(crate) fn forward_all(layers: &[TransformerLayer], mut x: Tensor, bias: Option<&Tensor>, dropout: &mut Dropout) -> Tensor {
+pub(crate) fn forward_all(
+    layers: &[TransformerLayer],
+    mut x: Tensor,
+    bias: Option<&Tensor>,
+    dropout: &mut Dropout,
+) -> Tensor {
     for layer in layers {
         x = layer.forward(&x, bias, dropout);
     }
