@@ -11,8 +11,9 @@ import inputs
 import torch
 
 TRAINER = sys.argv[1]
-# Tokens a text, texts a batch, steps.
-SHAPES = [(128, 32, 300), (128, 128, 120), (512, 32, 120)]
+# Tokens a text, texts a batch, steps; SHAPES=128-32-300,… asks for others.
+SHAPES = [tuple(int(number) for number in shape.split("-"))
+          for shape in os.environ.get("SHAPES", "128-32-300,128-128-120,512-32-120").split(",")]
 LAYERS, HIDDEN, WIDE = 12, 768, 3072
 
 
@@ -43,15 +44,17 @@ def ours(folder, length, batch, steps):
     inputs.job(f"{folder}/{name}.json", f"{name}.jsonl", batch, 1, "cuda", "bf16", length=length)
     process = subprocess.Popen([TRAINER, f"{folder}/{name}.json", "--inputs", f"{folder}/inputs", "--outputs",
                                 f"{folder}/out-{name}", "--checkpoints", f"{folder}/checkpoints-{name}"],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    rates, last = [], 0
+                               stdout=subprocess.PIPE, stderr=open(f"{folder}/stderr", "w"), text=True)
+    rates, last, begun = [], 0, time.perf_counter()
     for line in process.stdout:
         event = json.loads(line)
+        if os.environ.get("VERBOSE"):
+            print(f"  {time.perf_counter() - begun:6.1f} s {line.strip()[:150]}", file=sys.stderr, flush=True)
         if event["event"] == "progress" and event["phase"] == "train":
             rates.append((event["step"] - last, event["samples_per_second"]))
             last = event["step"]
     if process.wait():
-        raise RuntimeError(process.stderr.read()[-2000:])
+        raise RuntimeError(open(f"{folder}/stderr").read()[-2000:])
     # The first second holds the start of CUDA's libraries.
     late = rates[1:] or rates
     return sum(steps for steps, _ in late) / sum(steps / rate for steps, rate in late)
@@ -112,7 +115,10 @@ def main():
                     mine.append(float("nan"))
                 print(f"trainer {length}-{batch}: {time.perf_counter() - begun:.1f} s, {mine[-1]:.0f} samples/s",
                       file=sys.stderr, flush=True)
+                begun = time.perf_counter()
                 other.append(theirs(folder, length, batch, steps)[0])
+                print(f"HF Trainer {length}-{batch}: {time.perf_counter() - begun:.1f} s, {other[-1]:.0f} samples/s",
+                      file=sys.stderr, flush=True)
                 torch.cuda.empty_cache()
                 subprocess.run(f"rm -rf {folder}/out-* {folder}/checkpoints-*", shell=True, check=True)
             mine, other = sorted(mine)[len(mine) // 2], sorted(other)[len(other) // 2]

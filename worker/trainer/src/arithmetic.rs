@@ -39,9 +39,8 @@ impl Arithmetic {
             Device::Auto => gpu().ok(),
             Device::Cuda => Some(gpu().map_err(|reason| absent(&reason))?),
         };
-        let able = card
-            .as_ref()
-            .map_or_else(cpu_has_bf16, |card| card.capability >= (8, 0));
+        // A CPU's bf16 is for who asks for it, until it is measured and judged there.
+        let able = card.as_ref().is_some_and(|card| card.capability >= (8, 0));
         let kind = match precision {
             Precision::Fp32 => Kind::Float,
             Precision::Bf16 => Kind::BFloat16,
@@ -97,21 +96,6 @@ fn absent(reason: &str) -> Failure {
     ))
 }
 
-/// Does the CPU multiply bf16 at its full width, and is libtorch free to use that?
-fn cpu_has_bf16() -> bool {
-    std::env::var_os("ATEN_CPU_CAPABILITY").is_none() && detected()
-}
-
-#[cfg(target_arch = "x86_64")]
-fn detected() -> bool {
-    std::arch::is_x86_feature_detected!("avx512bf16")
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn detected() -> bool {
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,7 +105,7 @@ mod tests {
         let of = |precision| Arithmetic::resolve(Device::Cpu, precision).unwrap();
         assert_eq!(of(Precision::Fp32), Arithmetic::default());
         assert_eq!(of(Precision::Bf16).precision(), "bf16");
-        assert_eq!(of(Precision::Auto).kind == Kind::BFloat16, cpu_has_bf16());
+        assert_eq!(of(Precision::Auto), Arithmetic::default());
     }
 
     #[test]

@@ -238,7 +238,7 @@ mod tests {
                 value: value(shape).set_requires_grad(true),
             })
         };
-        let (mut ours, mut fused) = (parameters(), parameters());
+        let (mut ours, fused) = (parameters(), parameters());
         let (mut one, mut other) = (AdamW::new(&ours, 0.1), AdamW::new(&fused, 0.1));
         for (step, limit) in [(1, 1.0), (2, 0.0), (3, 0.5)] {
             let gradients = || ours_gradients(step);

@@ -236,7 +236,14 @@ impl Convolution {
     fn forward(&self, embedded: &Tensor, x: &Tensor, mask: &Tensor, dropout: &mut Dropout) -> Tensor {
         let (mask, kind) = (mask.unsqueeze(-1), x.kind());
         let channels = embedded.transpose(1, 2).contiguous();
-        let around = channels.conv1d(&self.weight.to_kind(kind), Some(&self.bias.to_kind(kind)), 1, self.reach, 1, self.groups);
+        let around = channels.conv1d(
+            &self.weight.to_kind(kind),
+            Some(&self.bias.to_kind(kind)),
+            1,
+            self.reach,
+            1,
+            self.groups,
+        );
         let around = around.transpose(1, 2).contiguous().masked_fill(&mask.eq(0), 0.0);
         let around = self.activation.apply(&dropout.apply(around, self.dropout));
         self.norm.forward(&(x + around)) * mask.to_kind(kind)

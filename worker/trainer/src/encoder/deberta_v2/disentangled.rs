@@ -214,7 +214,9 @@ impl DisentangledSelfAttention {
         if let Some(distance) = places.and_then(|places| self.scores_of_distance(&query, &key, places, dropout)) {
             scores += distance;
         }
-        let scores = scores.to_kind(Kind::Float).masked_fill(hidden_pairs, f64::from(f32::MIN));
+        let scores = scores
+            .to_kind(Kind::Float)
+            .masked_fill(hidden_pairs, f64::from(f32::MIN));
         let weights = dropout.apply(scores.softmax(-1, Kind::Float), self.attention_dropout);
         weights
             .to_kind(value.kind())
