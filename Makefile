@@ -27,7 +27,7 @@ test: ## everything that is tested, from a fresh clone
 bench: ## what the fleet costs, beside Celery in the same run: one table of ratios
 	@scripts/bench.sh
 
-test-failure: ## the long failure tests: kill at every step, zombies, chaos, leaks
+test-failure: ## the long failure tests: kill at every step, zombies, chaos, leaks, the projects on fleets
 	@scripts/test-failure.sh
 
 lint: setup ## formatting and lints

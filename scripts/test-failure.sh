@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The long failure tests: every step of a job, zombies, chaos, leaks, on the pairs of queue and store in
+# The long failure tests: every step of a job, zombies, chaos, leaks, and the three projects on fleets, on the pairs of queue and store in
 # tests/src/fleet/pair.rs. One at a time, since each runs many processes; TRAINYARD_SEED=… repeats a chaos.
 . "$(dirname "$0")/lib.sh"
 cd "$root"
