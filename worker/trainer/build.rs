@@ -15,7 +15,7 @@ fn main() {
 
 /// Compiles what tch does not bind.
 fn native() {
-    println!("cargo:rerun-if-changed=native/libtorch.cpp");
+    println!("cargo:rerun-if-changed=native");
     let Some(lib) = std::env::var_os("DEP_TCH_LIBTORCH_LIB") else {
         return;
     };
@@ -26,9 +26,11 @@ fn native() {
         .cpp(true)
         .warnings(false)
         .std("c++17")
+        // As the library was compiled: some of its classes have other members without.
+        .define("NDEBUG", None)
         .flag(format!("-D_GLIBCXX_USE_CXX11_ABI={abi}"))
         .include(include)
-        .file("native/libtorch.cpp")
+        .files(["native/libtorch.cpp", "native/profile.cpp"])
         .compile("trainer_native");
 }
 

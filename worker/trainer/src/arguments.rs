@@ -7,13 +7,14 @@ use std::path::PathBuf;
 pub const HELP: &str = "\
 Trains, evaluates, predicts and exports one model.
 
-usage: trainer JOB.json --inputs DIR --outputs DIR --checkpoints DIR
+usage: trainer JOB.json --inputs DIR --outputs DIR --checkpoints DIR [--profile DIR]
        trainer --version | --help
 
 JOB.json       what to do; every path in it is relative to --inputs
 --inputs       model repository and data files
 --outputs      gets model_artifacts/, predictions.json, report.json, loss_curve.jsonl, train.parquet
 --checkpoints  where training is saved, and goes on from
+--profile      gets profile.md, .svg (a flame graph) and .folded: where the time of 20 steps goes
 
 stdout carries one JSON event a line, stderr the log. SIGTERM: finish the step, save, exit 75.
 Exit codes: 0 done, 64 usage, 65 data or settings, 69 out of memory, 70 internal, 75 interrupted.
@@ -41,6 +42,8 @@ pub struct Arguments {
     pub outputs: PathBuf,
     /// Folder of checkpoints.
     pub checkpoints: PathBuf,
+    /// Folder that gets the profile of some steps.
+    pub profile: Option<PathBuf>,
 }
 
 /// Reads the command line, without the program's name.
@@ -49,7 +52,7 @@ pub struct Arguments {
 ///
 /// What is wrong with it, for the person.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
-    let (mut job, mut inputs, mut outputs, mut checkpoints) = (None, None, None, None);
+    let (mut job, mut inputs, mut outputs, mut checkpoints, mut profile) = (None, None, None, None, None);
     let mut rest = arguments.into_iter();
     while let Some(argument) = rest.next() {
         let place = match argument.to_str() {
@@ -58,6 +61,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
             Some("--inputs") => &mut inputs,
             Some("--outputs") => &mut outputs,
             Some("--checkpoints") => &mut checkpoints,
+            Some("--profile") => &mut profile,
             Some(flag) if flag.starts_with('-') => return Err(format!("{flag} is not known")),
             _ if job.is_none() => {
                 job = Some(PathBuf::from(argument));
@@ -76,6 +80,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         inputs: given(inputs, "--inputs")?,
         outputs: given(outputs, "--outputs")?,
         checkpoints: given(checkpoints, "--checkpoints")?,
+        profile,
     }))
 }
 

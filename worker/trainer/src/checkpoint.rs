@@ -144,7 +144,7 @@ impl Checkpoints {
             };
             assign(model, &weights::read(&folder.join("model.safetensors"))?)?;
             restore_moments(model, optimizer, &weights::read(&folder.join("moments.safetensors"))?)?;
-            optimizer.step = saved.state.step;
+            optimizer.resume_at(saved.state.step);
             tch::set_num_threads(i32::try_from(saved.environment.threads).unwrap_or(1));
             model.arithmetic.set_precision(&saved.environment.precision);
             let now = environment(&model.arithmetic);

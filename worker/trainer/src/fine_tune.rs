@@ -11,9 +11,11 @@ use crate::failure::{Failure, Result};
 use crate::interruption::Interruption;
 use crate::model::Model;
 use crate::optimizer::{self, AdamW};
+use crate::profile::{Part, Profile};
 use crate::readings::{Reading, Readings, Taken};
 use crate::schedule::Schedule;
 use crate::state::{Point, State};
+use std::path::PathBuf;
 use std::time::Instant;
 use tch::{Kind, Reduction, Tensor};
 use trainer_protocol::{Event, Strategy, Training};
@@ -35,6 +37,8 @@ pub struct Plan<'a> {
     pub eval_batch_size: usize,
     /// Where the training is saved.
     pub checkpoints: Checkpoints,
+    /// Where the profile of some steps goes, if one is wanted.
+    pub profile: Option<PathBuf>,
 }
 
 /// Trains `model`; it ends with the weights that shall be exported.
@@ -62,8 +66,12 @@ pub fn fine_tune(
     let mut epoch = Epoch::default();
     let (mut readings, device) = (Readings::new(), model.arithmetic.device);
     let mut cadence = Cadence::new(training.checkpoint_every);
+    let mut profile = plan.profile.as_deref().map(|folder| Profile::new(folder, state.step));
     events.start_loop();
     loop {
+        if let Some(profile) = &mut profile {
+            profile.at(state.step, total, &model.arithmetic)?;
+        }
         if plan.evaluation_is_due(state.step) && !state.is_evaluated() {
             plan.evaluate(model, &optimizer, &mut state, events, interruption)?;
         }
@@ -73,7 +81,10 @@ pub fn fine_tune(
         let rate = schedule.rate(state.step);
         let batches = epoch.batches_of(state.step, plan);
         let (loss, mut gradients, (rows, tokens)) = forward_backward(model, plan, batches, state.step)?;
-        let norm = optimizer.clipped_step(&mut model.parameters, &mut gradients, training.max_grad_norm, rate)?;
+        let norm = {
+            let _part = Part::new(c"optimizer");
+            optimizer.clipped_step(&mut model.parameters, &mut gradients, training.max_grad_norm, rate)?
+        };
         state.step += 1;
         readings.push(Taken {
             step: state.step,
@@ -117,20 +128,26 @@ fn forward_backward(
     let mut sum = Tensor::zeros([], (Kind::Double, model.arithmetic.device));
     let (mut total, mut work) = (Vec::new(), (0, 0));
     for (part, rows) in batches.iter().enumerate() {
+        let measured = Part::new(c"batch");
         let batch = model.training_batch(&rows.iter().map(|row| &plan.train[*row]).collect::<Vec<_>>());
+        drop(measured);
         let mut dropout = Dropout::of_step(plan.seed, step, part as u64);
         if model.arithmetic.on_gpu() {
             dropout.seed_gpu();
         }
+        let measured = Part::new(c"forward");
         let logits = model.logits(&batch, &mut dropout);
         let loss = cross_entropy(&logits, &batch.targets, Reduction::Mean) / batches.len() as f64;
         sum += loss.detach();
+        drop(measured);
+        let measured = Part::new(c"backward");
         let gradients = optimizer::gradients(&loss, &model.parameters)?;
         if part == 0 {
             total = gradients;
         } else {
             optimizer::accumulate(&mut total, &gradients);
         }
+        drop(measured);
         work = (work.0 + batch.rows, work.1 + batch.tokens);
     }
     Ok((sum, total, work))

@@ -23,6 +23,7 @@ mod memory;
 pub mod model;
 mod native;
 pub mod optimizer;
+pub mod profile;
 pub mod random;
 mod readings;
 pub mod request;

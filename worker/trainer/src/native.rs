@@ -1,4 +1,4 @@
-//! Calls into `native/libtorch.cpp`: what tch does not bind.
+//! Calls into `native/`: what tch does not bind.
 #![expect(
     unsafe_code,
     reason = "functions of C++ are foreign; every block says why the call is sound"
@@ -11,6 +11,10 @@ use torch_sys::C_tensor;
 
 unsafe extern "C" {
     fn trainer_free(message: *mut c_char);
+    fn trainer_profile_begin();
+    fn trainer_profile_enter(name: *const c_char);
+    fn trainer_profile_leave();
+    fn trainer_profile_end() -> *mut c_char;
     fn trainer_load_cuda() -> *mut c_char;
     fn trainer_card(name: *mut c_char, size: c_int, major: *mut c_int, minor: *mut c_int) -> *mut c_char;
     fn trainer_norm(tensors: *const *const C_tensor, count: usize, norm: *mut *mut C_tensor) -> *mut c_char;
@@ -121,6 +125,30 @@ pub(crate) fn adamw(group: &Group, step: &Tensor, numbers: Step, scale: &Tensor,
         )
     };
     said(message).map_err(|text| Failure::from_text(&text))
+}
+
+/// Every operation of libtorch is recorded from now on.
+pub(crate) fn profile_begin() {
+    // SAFETY: it takes nothing.
+    unsafe { trainer_profile_begin() }
+}
+
+/// A part of a step begins, if anything is recorded.
+pub(crate) fn profile_enter(name: &'static CStr) {
+    // SAFETY: the name is copied.
+    unsafe { trainer_profile_enter(name.as_ptr()) }
+}
+
+/// The part that began last ends.
+pub(crate) fn profile_leave() {
+    // SAFETY: it takes nothing, and leaves nothing where nothing has begun.
+    unsafe { trainer_profile_leave() }
+}
+
+/// Ends the recording. Lines of callers (`a;b;c`), calls, nanoseconds and floating-point operations, with tabs between.
+pub(crate) fn profile_end() -> String {
+    // SAFETY: it gives a text that is this caller's to free, which `said` does.
+    said(unsafe { trainer_profile_end() }).err().unwrap_or_default()
 }
 
 fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {

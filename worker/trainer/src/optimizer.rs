@@ -24,6 +24,8 @@ pub struct AdamW {
     pub(crate) first: Vec<Tensor>,
     /// Second moments likewise.
     pub(crate) second: Vec<Tensor>,
+    /// Of parameters whose gradients come by rows.
+    touched: Vec<Option<Touched>>,
 }
 
 const BETA1: f64 = 0.9;
@@ -67,7 +69,14 @@ impl AdamW {
             step: 0,
             first: zeros(),
             second: zeros(),
+            touched: parameters.iter().map(|_| None).collect(),
         }
+    }
+
+    /// Goes on after `step` steps; the moments have been filled with those of then.
+    pub(crate) fn resume_at(&mut self, step: u64) {
+        self.step = step;
+        self.touched.fill_with(|| None);
     }
 
     /// Clips `gradients` to the norm `limit` (0: not) and takes a step along them. Gives their norm before, a scalar where
@@ -127,36 +136,173 @@ impl AdamW {
         Ok(norm)
     }
 
-    /// One step at `rate` along `gradients`, which are in the order of `parameters`.
+    /// One step at `rate` along `gradients`, which are in the order of `parameters`. Every element is on its own, so the
+    /// bits depend neither on threads nor on whether a gradient comes by rows.
     pub fn step(&mut self, parameters: &mut [Parameter], gradients: &[Tensor], rate: f64) {
         self.step += 1;
-        let moments = self.first.iter_mut().zip(&mut self.second);
-        for ((parameter, gradient), (first, second)) in parameters.iter_mut().zip(gradients).zip(moments) {
+        let mut pieces = Vec::new();
+        let gradients: Vec<Gradient> = gradients.iter().map(Gradient::of).collect();
+        let moments = self.first.iter_mut().zip(&mut self.second).zip(&mut self.touched);
+        for ((parameter, gradient), ((first, second), touched)) in parameters.iter_mut().zip(&gradients).zip(moments) {
             let decay = if parameter.value.dim() > 1 { self.decay } else { 0.0 };
             let factors = Factors::new(self.step, rate, decay);
+            let width = parameter.value.size().last().map_or(1, |width| *width as usize);
             let values = memory::floats_mut(&mut parameter.value);
             let (first, second) = (memory::floats_mut(first), memory::floats_mut(second));
-            in_two_threads(values, memory::floats(gradient), first, second, factors);
+            let floats = memory::floats(&gradient.values);
+            match &gradient.rows {
+                None => pieces.extend(dense_pieces(values, floats, (first, second), factors)),
+                Some(rows) => {
+                    let touched = touched.get_or_insert_with(|| Touched::of(first, second, width));
+                    pieces.extend(touched.pieces(values, (rows, floats), (first, second), factors));
+                }
+            }
+        }
+        in_parallel(pieces);
+    }
+}
+
+/// Elements of a piece of work, about.
+const PIECE: usize = 1 << 15;
+
+/// Elements that are updated together.
+struct Piece<'a> {
+    values: &'a mut [f32],
+    /// `None` is a gradient of zero, which moments outlive.
+    gradient: Option<&'a [f32]>,
+    /// `None` where they are zero and stay so: only the decay is left.
+    moments: Option<(&'a mut [f32], &'a mut [f32])>,
+    factors: Factors,
+}
+
+fn dense_pieces<'a>(
+    values: &'a mut [f32],
+    gradient: &'a [f32],
+    (first, second): (&'a mut [f32], &'a mut [f32]),
+    factors: Factors,
+) -> impl Iterator<Item = Piece<'a>> {
+    let moments = first.chunks_mut(PIECE).zip(second.chunks_mut(PIECE));
+    let all = values.chunks_mut(PIECE).zip(gradient.chunks(PIECE)).zip(moments);
+    all.map(move |((values, gradient), moments)| Piece {
+        values,
+        gradient: Some(gradient),
+        moments: Some(moments),
+        factors,
+    })
+}
+
+/// What is not zero of a gradient.
+struct Gradient {
+    /// In rising order, where the gradient comes by rows.
+    rows: Option<Vec<usize>>,
+    values: Tensor,
+}
+
+impl Gradient {
+    fn of(gradient: &Tensor) -> Self {
+        let ids = |gradient: &Tensor| {
+            let indices = gradient.internal_indices();
+            let mut ids = vec![0_i64; indices.numel()];
+            indices.copy_data(&mut ids, indices.numel());
+            ids.into_iter().map(|id| id as usize).collect()
+        };
+        Self {
+            rows: gradient.is_sparse().then(|| ids(gradient)),
+            values: values(gradient),
         }
     }
 }
 
-/// Large tensors are halved between two threads; every element is on its own, so the bits do not depend on it.
-fn in_two_threads(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], factors: Factors) {
-    if p.len() < 1 << 18 {
-        return update(p, g, m, v, factors);
+/// Which rows of a table ever had a gradient. The others have moments of zero, so that all of their update is the decay: to
+/// leave it out is AdamW to the bit.
+#[derive(Debug)]
+struct Touched {
+    rows: Vec<bool>,
+    width: usize,
+}
+
+impl Touched {
+    fn of(first: &[f32], second: &[f32], width: usize) -> Self {
+        let moments = first.chunks(width).zip(second.chunks(width));
+        let any = |row: &[f32]| row.iter().any(|x| *x != 0.0);
+        Self {
+            rows: moments.map(|(first, second)| any(first) || any(second)).collect(),
+            width,
+        }
     }
-    let half = p.len() / 2;
-    let (p, p2) = p.split_at_mut(half);
-    let (g, g2) = g.split_at(half);
-    let (m, m2) = m.split_at_mut(half);
-    let (v, v2) = v.split_at_mut(half);
+
+    /// What is to be done for all rows of the table.
+    fn pieces<'a>(
+        &mut self,
+        values: &'a mut [f32],
+        (ids, gradient): (&[usize], &'a [f32]),
+        (first, second): (&'a mut [f32], &'a mut [f32]),
+        factors: Factors,
+    ) -> Vec<Piece<'a>> {
+        let width = self.width;
+        let mut with_gradient = ids.iter().zip(gradient.chunks(width)).peekable();
+        let moments = first.chunks_mut(width).zip(second.chunks_mut(width));
+        let rows = self.rows.iter_mut().zip(values.chunks_mut(width)).zip(moments);
+        let mut pieces = Vec::new();
+        for (id, ((touched, values), moments)) in rows.enumerate() {
+            let gradient = with_gradient
+                .next_if(|(row, _)| **row == id)
+                .map(|(_, gradient)| gradient);
+            *touched |= gradient.is_some();
+            if *touched || factors.keep < 1.0 {
+                pieces.push(Piece {
+                    values,
+                    gradient,
+                    moments: touched.then_some(moments),
+                    factors,
+                });
+            }
+        }
+        pieces
+    }
+}
+
+/// As many threads as libtorch uses, each with about as much to do.
+fn in_parallel(mut pieces: Vec<Piece<'_>>) {
+    let threads = tch::get_num_threads().max(1) as usize;
+    let total: usize = pieces.iter().map(|piece| piece.values.len()).sum();
+    let share = total.div_ceil(threads).max(PIECE);
     std::thread::scope(|scope| {
-        scope.spawn(|| update(p2, g2, m2, v2, factors));
-        update(p, g, m, v, factors);
+        while let Some(last) = pieces.last() {
+            let mut size = last.values.len();
+            let mut from = pieces.len() - 1;
+            while from > 0 && size < share {
+                from -= 1;
+                size += pieces[from].values.len();
+            }
+            let mine = pieces.split_off(from);
+            match pieces.is_empty() {
+                true => mine.into_iter().for_each(Piece::update),
+                false => drop(scope.spawn(|| mine.into_iter().for_each(Piece::update))),
+            }
+        }
     });
 }
 
+impl Piece<'_> {
+    fn update(self) {
+        let zeros;
+        let gradient = match self.gradient {
+            Some(gradient) => gradient,
+            None => {
+                zeros = vec![0.0; self.values.len()];
+                &zeros
+            }
+        };
+        match self.moments {
+            Some((first, second)) => update(self.values, gradient, first, second, self.factors),
+            None => self.values.iter_mut().for_each(|p| *p *= self.factors.keep),
+        }
+    }
+}
+
+// Without contraction of products and sums, the bits are the same at any width of vectors.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 fn update(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], f: Factors) {
     for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
         *m += f.weight1 * (g - *m);
@@ -169,7 +315,8 @@ fn update(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], f: Factors) {
 /// them. Returns the norm before. Sums of fixed blocks are added in f64, so the bits do not depend on threads.
 pub fn clip(gradients: &mut [Tensor], limit: f64) -> f64 {
     let square = |g: &Tensor| {
-        let blocks = memory::floats(g).chunks(1 << 14);
+        let values = values(g);
+        let blocks = memory::floats(&values).chunks(1 << 14);
         blocks.map(sum_of_squares).sum::<f64>()
     };
     let norm = gradients.iter().map(square).sum::<f64>().sqrt();
@@ -177,13 +324,22 @@ pub fn clip(gradients: &mut [Tensor], limit: f64) -> f64 {
     if limit > 0.0 && scale < 1.0 {
         no_grad(|| {
             for gradient in gradients {
-                let _ = gradient.g_mul_scalar_(scale);
+                let _ = values(gradient).g_mul_scalar_(scale);
             }
         });
     }
     norm
 }
 
+/// Those of a gradient that may not be zero.
+fn values(gradient: &Tensor) -> Tensor {
+    match gradient.is_sparse() {
+        true => gradient.internal_values(),
+        false => gradient.shallow_clone(),
+    }
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 fn sum_of_squares(block: &[f32]) -> f64 {
     let mut lanes = [0.0_f32; 16];
     for chunk in block.chunks(16) {
@@ -198,16 +354,21 @@ fn sum_of_squares(block: &[f32]) -> f64 {
 pub fn accumulate(sum: &mut [Tensor], more: &[Tensor]) {
     no_grad(|| {
         for (sum, more) in sum.iter_mut().zip(more) {
-            *sum += more;
+            match sum.is_sparse() {
+                true => *sum = (&*sum + more).coalesce(),
+                false => *sum += more,
+            }
         }
     });
 }
 
 /// Gradients of `loss` in the order of `parameters`, contiguous fp32; zero for a parameter that `loss` does not depend on.
+/// That of a large table is a coalesced sparse tensor of the rows that were used.
 pub fn gradients(loss: &Tensor, parameters: &[Parameter]) -> Result<Vec<Tensor>> {
     let leaves: Vec<&Tensor> = parameters.iter().map(|p| &p.value).collect();
     let gradients = Tensor::f_run_backward(&[loss], &leaves, false, false)?;
     let gradient = |(gradient, parameter): (&Tensor, &Parameter)| match gradient.defined() {
+        true if gradient.is_sparse() => gradient.coalesce(),
         true => gradient.to_kind(Kind::Float).contiguous(),
         false => no_grad(|| parameter.value.zeros_like()),
     };
@@ -275,17 +436,71 @@ mod tests {
         vec![gradient(&[5, 7]), gradient(&[11])]
     }
 
+    /// A gradient for three rows of `table`, two of them the same row.
+    fn by_rows(table: &Tensor, step: i64) -> Tensor {
+        let ids = Tensor::from_slice(&[step, 2, step]);
+        let values = Tensor::arange(3 * 4, (Kind::Float, Device::Cpu)).cos().view([3, 4]) * step as f64;
+        Tensor::sparse_coo_tensor_indices_size(
+            &ids.unsqueeze(0),
+            &values,
+            table.size(),
+            (Kind::Float, Device::Cpu),
+            false,
+        )
+        .coalesce()
+    }
+
     #[test]
-    fn two_threads_give_the_bits_of_one() {
-        let tensor = |scale: f64| Tensor::arange(1 << 19, (Kind::Float, Device::Cpu)).sin() * scale;
-        let (gradient, mut halves, mut whole) = (tensor(0.1), tensor(1.0), tensor(1.0));
-        let moments = || (vec![0.0; 1 << 19], vec![0.0; 1 << 19]);
+    fn a_gradient_by_rows_gives_the_bits_of_a_whole_one() {
+        for decay in [0.0, 0.1] {
+            let parameters = || {
+                let value = Tensor::arange(9 * 4, (Kind::Float, Device::Cpu)).sin().view([9, 4]);
+                vec![Parameter {
+                    name: String::new(),
+                    value,
+                }]
+            };
+            let (mut rows, mut whole) = (parameters(), parameters());
+            let (mut one, mut other) = (AdamW::new(&rows, decay), AdamW::new(&whole, decay));
+            for step in 1..=6 {
+                let gradient = by_rows(&rows[0].value, step);
+                other.step(&mut whole, &[gradient.to_dense(None, false)], 1e-2);
+                one.step(&mut rows, &[gradient], 1e-2);
+                if step == 3 {
+                    // As after a checkpoint: which rows were touched is known by the moments.
+                    one.resume_at(3);
+                }
+            }
+            assert_eq!(memory::floats(&rows[0].value), memory::floats(&whole[0].value));
+            assert_eq!(memory::floats(&one.first[0]), memory::floats(&other.first[0]));
+            assert_eq!(memory::floats(&one.second[0]), memory::floats(&other.second[0]));
+        }
+    }
+
+    #[test]
+    fn gradients_by_rows_are_clipped_and_added_as_whole_ones_are() {
+        let table = Tensor::zeros([9, 4], (Kind::Float, Device::Cpu));
+        let mut rows = vec![by_rows(&table, 1)];
+        accumulate(&mut rows, &[by_rows(&table, 5)]);
+        let dense = |g: &Tensor| g.to_dense(None, false);
+        let mut whole = vec![dense(&by_rows(&table, 1)) + dense(&by_rows(&table, 5))];
+        assert!(dense(&rows[0]).equal(&whole[0]));
+        let (norm, same) = (clip(&mut rows, 0.5), clip(&mut whole, 0.5));
+        assert!((norm - same).abs() < 1e-6 && norm > 0.5);
+        assert!((dense(&rows[0]) - &whole[0]).abs().max().double_value(&[]) < 1e-6);
+    }
+
+    #[test]
+    fn threads_share_the_work_and_give_the_bits_of_one() {
+        let tensor = |scale: f64| Tensor::arange((1 << 19) + 7, (Kind::Float, Device::Cpu)).sin() * scale;
+        let (gradient, mut shared, mut whole) = (tensor(0.1), tensor(1.0), tensor(1.0));
+        let moments = || (vec![0.0; (1 << 19) + 7], vec![0.0; (1 << 19) + 7]);
         let factors = Factors::new(1, 1e-3, 0.01);
         let g = memory::floats(&gradient);
         let (mut m, mut v) = moments();
-        in_two_threads(memory::floats_mut(&mut halves), g, &mut m, &mut v, factors);
+        in_parallel(dense_pieces(memory::floats_mut(&mut shared), g, (&mut m, &mut v), factors).collect());
         let (mut m, mut v) = moments();
         update(memory::floats_mut(&mut whole), g, &mut m, &mut v, factors);
-        assert_eq!(memory::floats(&halves), memory::floats(&whole));
+        assert_eq!(memory::floats(&shared), memory::floats(&whole));
     }
 }

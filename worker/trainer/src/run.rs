@@ -248,6 +248,7 @@ impl Run<'_> {
             names: &labels.names,
             eval_batch_size: self.job.eval_batch_size as usize,
             checkpoints: Checkpoints::new(&self.arguments.checkpoints, digest, self.job.seed, kept),
+            profile: self.arguments.profile.clone(),
         })
     }
 

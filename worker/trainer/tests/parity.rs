@@ -129,6 +129,7 @@ fn three_steps_equal_those_of_pytorch() {
             names: &[],
             eval_batch_size: 8,
             checkpoints: Checkpoints::new(folder.path(), "job".into(), 1, 2),
+            profile: None,
         };
         let mut events = Events::new(Box::new(std::io::sink()));
         let state = fine_tune(&mut model, &plan, &mut events, &Interruption::default()).unwrap();
@@ -323,6 +324,7 @@ fn twenty_steps_equal_those_of_pytorch() {
             names: &own.names,
             eval_batch_size: 8,
             checkpoints: Checkpoints::new(folder.path(), "job".into(), 1, 2),
+            profile: None,
         };
         let mut events = Events::new(Box::new(std::io::sink()));
         let state = fine_tune(&mut model, &plan, &mut events, &Interruption::default()).unwrap();

@@ -4,7 +4,7 @@ use super::activation::Activation;
 use super::embeddings::{Embeddings, PositionIds, TokenTypes};
 use super::heads::{FirstToken, Head};
 use super::layers::Linear;
-use super::transformer_layer::{self, LayerNames, TransformerLayer};
+use super::transformer_layer::{self, LayerNames, TransformerLayer, Wanted};
 use super::{Config, Encoder, Family, HeadKind, Loader, attention};
 use crate::batches::Batch;
 use crate::dropout::Dropout;
@@ -97,8 +97,10 @@ impl Encoder for Albert {
     fn hidden(&self, batch: &Batch, dropout: &mut Dropout) -> Tensor {
         let bias = attention::bias(batch);
         let mut x = self.mapping.forward(&self.embeddings.forward(batch, dropout));
-        for group in &self.order {
-            x = transformer_layer::forward_all(&self.groups[*group], x, bias.as_ref(), dropout);
+        for (number, group) in self.order.iter().enumerate() {
+            let is_last = number + 1 == self.order.len();
+            let wanted = if is_last { self.head.reads() } else { Wanted::All };
+            x = transformer_layer::forward_all(&self.groups[*group], x, wanted, bias.as_ref(), dropout);
         }
         x
     }

@@ -4,10 +4,10 @@ use crate::batches::Batch;
 use crate::dropout::Dropout;
 use tch::{Kind, Tensor};
 
-/// What is added to attention scores: 0 at tokens, the smallest fp32 at padding; `[rows, 1, 1, tokens]`. `None` on a GPU
-/// where there is no padding, for attention is faster without.
+/// What is added to attention scores: 0 at tokens, the smallest fp32 at padding; `[rows, 1, 1, tokens]`. `None` where there
+/// is no padding, for attention is faster without.
 pub(crate) fn bias(batch: &Batch) -> Option<Tensor> {
-    if batch.mask.device().is_cuda() && !batch.is_padded() {
+    if !batch.is_padded() {
         return None;
     }
     let padding: Tensor = batch.mask.to_kind(Kind::Float) * -1.0 + 1.0;
@@ -15,7 +15,7 @@ pub(crate) fn bias(batch: &Batch) -> Option<Tensor> {
 }
 
 /// Attention of `query`, `key` and `value`, each `[rows, tokens, hidden]`, in `heads` parts of the hidden size; dropout
-/// with `probability` is on the attention weights.
+/// with `probability` is on the attention weights. There may be queries of some tokens only.
 pub(crate) fn attend(
     [query, key, value]: [Tensor; 3],
     heads: i64,
@@ -24,8 +24,7 @@ pub(crate) fn attend(
     dropout: &mut Dropout,
 ) -> Tensor {
     let [rows, tokens, hidden] = [query.size()[0], query.size()[1], query.size()[2]];
-    let size = hidden / heads;
-    let split = |x: Tensor| x.view([rows, tokens, heads, size]).transpose(1, 2);
+    let split = |x: Tensor| x.view([rows, -1, heads, hidden / heads]).transpose(1, 2);
     let [query, key, value] = [query, key, value].map(split);
     let mixed = if query.device().is_cuda() {
         fused(&query, &key, &value, bias, dropout.within(probability))

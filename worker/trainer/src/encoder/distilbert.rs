@@ -80,7 +80,8 @@ impl DistilBert {
 impl Encoder for DistilBert {
     fn hidden(&self, batch: &Batch, dropout: &mut Dropout) -> Tensor {
         let x = self.embeddings.forward(batch, dropout);
-        transformer_layer::forward_all(&self.layers, x, attention::bias(batch).as_ref(), dropout)
+        let bias = attention::bias(batch);
+        transformer_layer::forward_all(&self.layers, x, self.head.reads(), bias.as_ref(), dropout)
     }
 
     fn logits(&self, hidden: &Tensor, dropout: &mut Dropout) -> Tensor {

@@ -65,7 +65,8 @@ impl Encoder for Electra {
         if let Some(project) = &self.project {
             x = project.forward(&x);
         }
-        transformer_layer::forward_all(&self.layers, x, attention::bias(batch).as_ref(), dropout)
+        let bias = attention::bias(batch);
+        transformer_layer::forward_all(&self.layers, x, self.head.reads(), bias.as_ref(), dropout)
     }
 
     fn logits(&self, hidden: &Tensor, dropout: &mut Dropout) -> Tensor {

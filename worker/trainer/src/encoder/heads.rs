@@ -3,6 +3,7 @@
 
 use super::activation::Activation;
 use super::layers::Linear;
+use super::transformer_layer::Wanted;
 use super::{HeadKind, Loader};
 use crate::dropout::Dropout;
 use tch::Tensor;
@@ -61,6 +62,14 @@ impl Head {
                 dropout: text.dropout,
                 classifier: Linear::load_classifier(loader, hidden, labels),
             },
+        }
+    }
+
+    /// The tokens whose states it reads.
+    pub(crate) fn reads(&self) -> Wanted {
+        match self {
+            Self::Bare | Self::Tokens { .. } => Wanted::All,
+            Self::FirstToken { .. } => Wanted::First,
         }
     }
 

@@ -42,6 +42,14 @@ impl Linear {
     }
 }
 
+/// What each of `linears`, which have outputs of one size, makes of `x`: one product of matrices for all.
+pub(crate) fn side_by_side<const N: usize>(linears: [&Linear; N], x: &Tensor) -> [Tensor; N] {
+    let joined = |part: fn(&Linear) -> &Tensor| Tensor::cat(&linears.map(part), 0).to_kind(x.kind());
+    let outputs = x.linear(&joined(|linear| &linear.weight), Some(&joined(|linear| &linear.bias)));
+    let mut parts = outputs.chunk(N as i64, -1).into_iter();
+    std::array::from_fn(|_| parts.next().expect("as many parts as layers"))
+}
+
 /// `torch.nn.LayerNorm` over the last dimension.
 #[derive(Debug)]
 pub(crate) struct LayerNorm {
@@ -77,11 +85,18 @@ pub(crate) struct Embedding {
     weight: Tensor,
     /// Row that gets no gradient; -1 for none.
     padding: i64,
+    /// Is its gradient that of the rows which were used, and not one of its own size?
+    by_rows: bool,
 }
+
+/// Values of a table from which on its gradient comes by rows: a batch uses few of a vocabulary's. Not on a GPU, where the
+/// optimizer takes none such.
+const LARGE: i64 = 1 << 16;
 
 impl Embedding {
     pub(crate) fn load(loader: &mut Loader<'_>, name: &str, count: i64, size: i64, padding: i64) -> Self {
         Self {
+            by_rows: count.saturating_mul(size) >= LARGE && loader.is_on_cpu(),
             weight: loader.encoder(&format!("{name}.weight"), &[count, size]),
             padding,
         }
@@ -89,7 +104,7 @@ impl Embedding {
 
     /// Rows of the table at `ids`. Its gradient is deterministic, unlike that of `Tensor::index`.
     pub(crate) fn forward(&self, ids: &Tensor) -> Tensor {
-        Tensor::embedding(&self.weight, ids, self.padding, false, false)
+        Tensor::embedding(&self.weight, ids, self.padding, false, self.by_rows)
     }
 
     /// How many rows the table has.

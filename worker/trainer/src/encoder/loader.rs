@@ -80,6 +80,11 @@ impl<'a> Loader<'a> {
         Self { device, ..self }
     }
 
+    /// Is the model built on the CPU?
+    pub(crate) fn is_on_cpu(&self) -> bool {
+        self.device == Device::Cpu
+    }
+
     /// A tensor of the encoder, with or without the family's prefix in the file.
     pub(crate) fn encoder(&mut self, name: &str, shape: &[i64]) -> Tensor {
         let full = self.full(name);

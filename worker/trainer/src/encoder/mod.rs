@@ -128,7 +128,8 @@ impl Family {
 
 /// An encoder with its head.
 pub trait Encoder: std::fmt::Debug {
-    /// Hidden states of the last layer: `[rows, tokens, hidden]`, fp32.
+    /// Hidden states of the last layer: `[rows, tokens, hidden]`, or `[rows, 1, hidden]` of the first tokens where the head
+    /// reads no others.
     fn hidden(&self, batch: &Batch, dropout: &mut Dropout) -> Tensor;
 
     /// From hidden states: `[rows, labels]` with a text head, `[rows, tokens, labels]` with a token head, and the hidden

@@ -113,7 +113,7 @@ impl Encoder for MpNet {
             Some(padding) => distance + padding,
             None => distance,
         };
-        transformer_layer::forward_all(&self.layers, x, Some(&bias), dropout)
+        transformer_layer::forward_all(&self.layers, x, self.head.reads(), Some(&bias), dropout)
     }
 
     fn logits(&self, hidden: &Tensor, dropout: &mut Dropout) -> Tensor {

@@ -3,7 +3,7 @@
 
 use super::activation::Activation;
 use super::attention;
-use super::layers::{LayerNorm, Linear};
+use super::layers::{self, LayerNorm, Linear};
 use super::{Config, Loader};
 use crate::dropout::Dropout;
 use crate::failure::Result;
@@ -108,27 +108,59 @@ impl TransformerLayer {
         })
     }
 
-    /// `[rows, tokens, hidden]` to the same; `bias` is added to the attention scores (see [`attention::bias`]).
-    pub(crate) fn forward(&self, x: &Tensor, bias: Option<&Tensor>, dropout: &mut Dropout) -> Tensor {
-        let projected = [&self.query, &self.key, &self.value].map(|linear| linear.forward(x));
-        let attended = attention::attend(projected, self.heads, bias, self.attention_dropout, dropout);
+    /// `[rows, tokens, hidden]` to the same of the `wanted` tokens; `bias` is added to the attention scores (see
+    /// [`attention::bias`]).
+    pub(crate) fn forward(&self, x: &Tensor, wanted: Wanted, bias: Option<&Tensor>, dropout: &mut Dropout) -> Tensor {
+        let (queried, bias) = wanted.of(x, bias);
+        let projected = match wanted {
+            Wanted::All => layers::side_by_side([&self.query, &self.key, &self.value], x),
+            Wanted::First => {
+                let [key, value] = layers::side_by_side([&self.key, &self.value], x);
+                [self.query.forward(&queried), key, value]
+            }
+        };
+        let attended = attention::attend(projected, self.heads, bias.as_ref(), self.attention_dropout, dropout);
         let attended = dropout.apply(self.attention_output.forward(&attended), self.attention_output_dropout);
-        let x = self.attention_norm.forward(&(attended + x));
+        let x = self.attention_norm.forward(&(attended + queried));
         let wide = self.activation.apply(&self.intermediate.forward(&x));
         let narrow = dropout.apply(self.output.forward(&wide), self.output_dropout);
         self.output_norm.forward(&(narrow + x))
     }
 }
 
-/// `x` through `layers`, one after the other.
+/// Tokens whose states a layer gives. What nobody reads is not computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    All,
+    First,
+}
+
+impl Wanted {
+    /// The states of these tokens, and the bias of their attention scores.
+    fn of(self, x: &Tensor, bias: Option<&Tensor>) -> (Tensor, Option<Tensor>) {
+        match self {
+            Self::All => (x.shallow_clone(), bias.map(Tensor::shallow_clone)),
+            // A bias is the same for all queries where its third dimension is 1.
+            Self::First => (x.narrow(1, 0, 1), bias.map(|bias| bias.narrow(2, 0, 1))),
+        }
+    }
+}
+
+/// `x` through `layers`, one after the other; of the last one the states of the `wanted` tokens.
 pub(crate) fn forward_all(
     layers: &[TransformerLayer],
     mut x: Tensor,
+    wanted: Wanted,
     bias: Option<&Tensor>,
     dropout: &mut Dropout,
 ) -> Tensor {
-    for layer in layers {
-        x = layer.forward(&x, bias, dropout);
+    for (number, layer) in layers.iter().enumerate() {
+        let wanted = if number + 1 == layers.len() {
+            wanted
+        } else {
+            Wanted::All
+        };
+        x = layer.forward(&x, wanted, bias, dropout);
     }
     x
 }

@@ -71,6 +71,7 @@ impl Job {
             inputs: at("inputs"),
             outputs: at(&format!("outputs-{name}")),
             checkpoints: at(&format!("checkpoints-{name}")),
+            profile: None,
         }
     }
 
