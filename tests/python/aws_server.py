@@ -1,4 +1,5 @@
 """S3 and SQS on this machine: moto on a free port. Says {"port": …} when it is ready, ends with its standard input.
+usage: aws_server.py [OBJECTS], which is how many a page of a list has (1000, as on AWS).
 
 moto looks at a condition and writes then, in two steps that threads may share; S3 and SQS promise one. So every request
 is served alone, but for the waiting of a long poll. A long poll whose client is gone takes no message, as on AWS.
@@ -13,8 +14,7 @@ import sys
 import threading
 import time
 
-# Lists come in pages of so many: every test that lists reads several.
-os.environ["MOTO_S3_DEFAULT_MAX_KEYS"] = "10"
+os.environ["MOTO_S3_DEFAULT_MAX_KEYS"] = sys.argv[1] if len(sys.argv) > 1 else "1000"
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.server import MotoRequestHandler

@@ -32,14 +32,24 @@ impl AwsServer {
     /// # Panics
     /// If it does not start.
     pub fn get() -> &'static Self {
-        static SERVER: OnceLock<AwsServer> = OnceLock::new();
-        SERVER.get_or_init(|| Self::start().expect("moto"))
+        Self::with_pages_of(10)
     }
 
-    fn start() -> Result<Self> {
+    /// The same; if this is the first to ask, its lists come in pages of so many objects. Few make every test that lists read
+    /// several pages, AWS's thousand spare a fleet's tests most of the time that hundreds of versions take.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn with_pages_of(objects: u32) -> &'static Self {
+        static SERVER: OnceLock<AwsServer> = OnceLock::new();
+        SERVER.get_or_init(|| Self::start(objects).expect("moto"))
+    }
+
+    fn start(page: u32) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut child = Command::new(root.join(".tools/moto/bin/python"))
             .arg(root.join("tests/python/aws_server.py"))
+            .arg(page.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
