@@ -11,6 +11,7 @@ use crate::ledger::{
 };
 use crate::publication::Destination;
 use crate::queue::{Message, Queue, QueueError};
+use crate::telemetry::Chain;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,7 +107,7 @@ impl Sweeper {
         let mut swept = Swept::default();
         for id in self.ledger.jobs().await? {
             if let Err(error) = self.look_after(&id, &mut swept).await {
-                tracing::warn!(job = %id, %error, "not swept");
+                tracing::warn!(job = %id, error = %Chain(&error), "not swept");
                 swept.failed += 1;
             }
         }
@@ -124,7 +125,7 @@ impl Sweeper {
         let Ok(ours) = keys::root() else { return };
         match self.ledger.store().sweep_uploads(&ours, UPLOADS_AFTER).await {
             Ok(aborted) => swept.deleted += aborted,
-            Err(error) => tracing::warn!(%error, "uploads not swept"),
+            Err(error) => tracing::warn!(error = %Chain(&error), "uploads not swept"),
         }
     }
 
@@ -234,7 +235,7 @@ impl Sweeper {
         match self.ledger.store().sweep_uploads(&version, Duration::ZERO).await {
             Ok(aborted) => swept.deleted += aborted,
             // Its owner may not let us: it costs money and harms nobody.
-            Err(error) => tracing::warn!(%version, %error, "uploads not swept"),
+            Err(error) => tracing::warn!(%version, error = %Chain(&error), "uploads not swept"),
         }
         Ok(())
     }

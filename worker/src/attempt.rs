@@ -12,6 +12,7 @@ use shared::job::{Job, JobId};
 use shared::joblog::{JobLog, JobLogTask};
 use shared::ledger::{Attempt, Claim, ClaimError, Claimed, Lease, LedgerError, OnFenced, Snapshot, State, Status};
 use shared::queue::Receipt;
+use shared::telemetry::Chain;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -248,7 +249,7 @@ async fn record(context: &Context, claim: &Claim, started_at: String, attempted:
     tracing::info!(job = %claim.id(), token = claim.token(), outcome = attempt.outcome, "attempt ended");
     match tokio::time::timeout(LAST_WORDS, claim.record(&attempt)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(job = %claim.id(), %error, "the attempt was not recorded"),
+        Ok(Err(error)) => tracing::warn!(job = %claim.id(), error = %Chain(&error), "the attempt was not recorded"),
         Err(_) => tracing::warn!(job = %claim.id(), "the attempt was not recorded: the store did not answer"),
     }
 }

@@ -4,6 +4,7 @@ use crate::context::Context;
 use shared::fleet_series::FleetSeries;
 use shared::ledger::lease;
 use shared::sweeper::{Retention, Sweeper};
+use shared::telemetry::Chain;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
@@ -24,7 +25,7 @@ pub(crate) async fn run(context: Arc<Context>, series: FleetSeries, retention: R
             _ = sweep_due.tick() => sweep(&mut sweeper).await,
             _ = read_due.tick() => {
                 if let Err(error) = reading.read().await {
-                    tracing::warn!(%error, "the fleet's series were not read");
+                    tracing::warn!(error = %Chain(&error), "the fleet's series were not read");
                 }
             }
             () = stop.cancelled() => break,
@@ -37,6 +38,6 @@ pub(crate) async fn run(context: Arc<Context>, series: FleetSeries, retention: R
 async fn sweep(sweeper: &mut Sweeper) {
     match sweeper.sweep().await {
         Ok(swept) => tracing::debug!(?swept, "swept"),
-        Err(error) => tracing::warn!(%error, "the ledger was not swept"),
+        Err(error) => tracing::warn!(error = %Chain(&error), "the ledger was not swept"),
     }
 }

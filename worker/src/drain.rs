@@ -4,6 +4,7 @@
 use crate::context::Context;
 use shared::job::JobId;
 use shared::ledger::{Lease, LedgerError, Status};
+use shared::telemetry::Chain;
 use std::collections::{HashMap, HashSet};
 
 /// What is left for a worker that drains.
@@ -30,7 +31,7 @@ impl Drain {
     /// What is left. A ledger that cannot be read has something left.
     pub async fn left(&mut self, context: &Context) -> Left {
         self.look(context).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the ledger cannot be read");
+            tracing::warn!(error = %Chain(&error), "the ledger cannot be read");
             Left::Something
         })
     }

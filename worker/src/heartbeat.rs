@@ -5,6 +5,7 @@ use crate::pool::Pool;
 use shared::heartbeat::{Heartbeat, HeartbeatWriter};
 use shared::ledger::lease;
 use shared::monitor::Readiness;
+use shared::telemetry::Chain;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub async fn run(
     let mut writer = match HeartbeatWriter::new(store, &context.identity.worker) {
         Ok(writer) => writer,
         Err(error) => {
-            tracing::warn!(%error, "no heartbeat");
+            tracing::warn!(error = %Chain(&error), "no heartbeat");
             return;
         }
     };
@@ -36,7 +37,7 @@ pub async fn run(
         match writer.beat(beat(&context, &pool)).await {
             Ok(()) => readiness.ready(),
             Err(error) => {
-                tracing::warn!(%error, "no heartbeat");
+                tracing::warn!(error = %Chain(&error), "no heartbeat");
                 readiness.not_ready("the store is away");
             }
         }

@@ -3,6 +3,7 @@
 use crate::metrics::Metrics;
 use shared::ledger::{Claim, ClaimError, Event, lease};
 use shared::queue::{Queue, Receipt};
+use shared::telemetry::Chain;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -66,7 +67,7 @@ async fn keep(claim: Claim, every: Duration, doorbell: Option<(Arc<dyn Queue>, R
             }
             Ok(Err(ClaimError::Ledger(error))) => {
                 result("failed");
-                tracing::warn!(job = %claim.id(), %error, "the lease was not renewed");
+                tracing::warn!(job = %claim.id(), error = %Chain(&error), "the lease was not renewed");
             }
             Err(_) => {
                 result("failed");
@@ -77,7 +78,7 @@ async fn keep(claim: Claim, every: Duration, doorbell: Option<(Arc<dyn Queue>, R
             && let Err(error) = queue.extend(receipt).await
         {
             // Costs a second delivery, which finds the job running.
-            tracing::debug!(job = %claim.id(), %error, "the message was not kept hidden");
+            tracing::debug!(job = %claim.id(), error = %Chain(&error), "the message was not kept hidden");
         }
     }
 }

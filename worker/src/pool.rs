@@ -3,18 +3,25 @@
 use crate::attempt::{Attempted, attempt};
 use crate::context::Context;
 use crate::drain::{Drain, Left};
-use crate::outcome::{Ending, RETRY};
+use crate::outcome::Ending;
 use crate::settle::settle;
 use crate::slots::{Busy, Slots};
+use shared::backoff::Backoff;
 use shared::job::JobId;
 use shared::monitor::Readiness;
 use shared::queue::{Delivery, Message, Settlement};
+use shared::telemetry::Chain;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// One call of `receive`; also how late a stop may be noticed, since a call is never given up.
 const RECEIVE_WAIT: Duration = Duration::from_secs(1);
+/// Between tries while the queue is away: when it is back, nobody waits long for the workers.
+const QUEUE_AWAY: Backoff = Backoff {
+    base: Duration::from_secs(1),
+    cap: Duration::from_secs(15),
+};
 
 /// The slots of a worker.
 #[derive(Debug)]
@@ -121,16 +128,16 @@ impl Pool {
                     return Some(delivery);
                 }
                 if let Err(error) = context.queue.settle(delivery.receipt, Settlement::Release).await {
-                    tracing::debug!(%error, "the message comes again when its visibility ends");
+                    tracing::debug!(error = %Chain(&error), "the message comes again when its visibility ends");
                 }
                 None
             }
             Err(error) => {
                 *failures += 1;
-                tracing::warn!(%error, "no message can be received");
+                tracing::warn!(error = %Chain(&error), "no message can be received");
                 self.readiness.not_ready("the queue is away");
                 tokio::select! {
-                    () = tokio::time::sleep(RETRY.random_delay(*failures)) => {}
+                    () = tokio::time::sleep(QUEUE_AWAY.random_delay(*failures)) => {}
                     () = context.shutdown.soft().cancelled() => {}
                 }
                 None
@@ -159,7 +166,7 @@ async fn handle(context: Arc<Context>, delivery: Delivery, busy: Busy) -> Option
                 .settle(delivery.receipt, Settlement::Dead { reason })
                 .await;
             if let Err(error) = settled {
-                tracing::debug!(%error, "the message was not settled and comes again");
+                tracing::debug!(error = %Chain(&error), "the message was not settled and comes again");
             }
             return None;
         }

@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::outcome::{Doorbell, Ending, RETRY, by_state};
 use crate::watch;
 use shared::queue::{Delivery, Message, Settlement};
+use shared::telemetry::Chain;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ pub(crate) async fn settle(context: &Arc<Context>, delivery: Delivery, message: 
         watch::start(Arc::clone(context), message.clone(), for_at_least);
     }
     if let Err(error) = context.queue.settle(delivery.receipt, settlement).await {
-        tracing::debug!(job = %message.job, %error, "the message was not settled and comes again");
+        tracing::debug!(job = %message.job, error = %Chain(&error), "the message was not settled and comes again");
     }
 }
 
@@ -50,7 +51,7 @@ async fn postpone(context: &Context, message: &Message) -> bool {
     match context.queue.publish(&next, delay).await {
         Ok(()) => true,
         Err(error) => {
-            tracing::warn!(job = %message.job, %error, "the message was not put back and comes again");
+            tracing::warn!(job = %message.job, error = %Chain(&error), "the message was not put back and comes again");
             false
         }
     }

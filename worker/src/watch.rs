@@ -4,6 +4,7 @@
 use crate::context::Context;
 use shared::ledger::{Applied, Event, Lease, LedgerError, Status};
 use shared::queue::Message;
+use shared::telemetry::Chain;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ async fn watch(context: &Context, message: &Message, for_at_least: Duration) {
             Ok(Some(held)) => pause = held.max(Duration::from_millis(100)),
             Ok(None) => return,
             Err(error) => {
-                tracing::warn!(job = %message.job, %error, "a job of another worker cannot be watched now");
+                tracing::warn!(job = %message.job, error = %Chain(&error), "a job of another worker cannot be watched now");
                 pause = context.lease;
             }
         }
@@ -64,7 +65,7 @@ async fn look(context: &Context, message: &Message) -> Result<Option<Duration>, 
                     ..message.clone()
                 };
                 if let Err(error) = context.queue.publish(&again, Duration::ZERO).await {
-                    tracing::warn!(job = %message.job, %error, "an expired job was not announced; a sweeper will");
+                    tracing::warn!(job = %message.job, error = %Chain(&error), "an expired job was not announced; a sweeper will");
                 }
             }
             Ok(None)

@@ -7,6 +7,7 @@ use shared::fleet_series::FleetSeries;
 use shared::monitor::{Monitor, Readiness};
 use shared::shutdown::Shutdown;
 use shared::sweeper::Sweeper;
+use shared::telemetry::Chain;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -79,7 +80,7 @@ async fn sweep(yard: &Yard, mut sweeper: Sweeper) {
                 "swept"
             ),
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "the sweep failed, trying again"),
+            Err(error) => tracing::warn!(error = %Chain(&error), "the sweep failed, trying again"),
         }
         tokio::time::sleep(pause).await;
     }

@@ -3,6 +3,7 @@
 use super::chunk_key;
 use crate::job::JobId;
 use crate::store::{Conflict, Store};
+use crate::telemetry::Chain;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -165,7 +166,7 @@ impl Chunks {
                 // Only this claim writes here: an earlier attempt whose answer was lost has won.
                 Err(error) if error.conflict() == Some(Conflict::Changed) => return,
                 Err(error) => {
-                    tracing::warn!(job = %self.job, %error, "a piece of the job's log was not written");
+                    tracing::warn!(job = %self.job, error = %Chain(&error), "a piece of the job's log was not written");
                     self.number -= 1;
                 }
             }

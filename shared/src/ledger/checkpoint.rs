@@ -8,6 +8,7 @@ use super::state::{CheckpointRef, State};
 use super::{Ledger, digest, keys, once};
 use crate::job::JobId;
 use crate::store::{Conflict, Key, StoreError};
+use crate::telemetry::Chain;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -57,7 +58,7 @@ pub async fn save(claim: &Claim, pipeline: &str, step: u64, folder: &Path) -> Re
     let after = claim.write(Event::Checkpoint(reference)).await?.state.checkpoints;
     for dropped in before.iter().filter(|known| !after.contains(known)) {
         if let Err(error) = delete(claim.ledger(), claim.id(), dropped).await {
-            tracing::warn!(job = %claim.id(), %error, "an old checkpoint stays for the sweeper");
+            tracing::warn!(job = %claim.id(), error = %Chain(&error), "an old checkpoint stays for the sweeper");
         }
     }
     Ok(true)
@@ -80,7 +81,7 @@ pub async fn restore(
         match download(ledger, &place, &listed.manifest_sha256, into).await {
             Ok(()) => return Ok(Some(listed.step)),
             Err(error) if is_damage(&error) => {
-                tracing::warn!(job = %id, pipeline, step = listed.step, %error, "a damaged checkpoint is passed over");
+                tracing::warn!(job = %id, pipeline, step = listed.step, error = %Chain(&error), "a damaged checkpoint is passed over");
                 remove(into).await?;
             }
             Err(error) => return Err(error),

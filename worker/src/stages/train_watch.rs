@@ -4,6 +4,7 @@ use super::{Work, checkpoint_files};
 use crate::interruption::Interruption;
 use crate::metrics::Metrics;
 use shared::ledger::{Claim, Event as LedgerEvent, Progress, checkpoint};
+use shared::telemetry::Chain;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -109,7 +110,7 @@ impl TrainWatch {
         match checkpoint_files::keep(&self.checkpoints, folder, &kept.folder) {
             // One that nobody began to save goes here: saving may be slower than training.
             Ok(()) => drop(self.checkpoint.send_replace(Some(Arc::new(kept)))),
-            Err(error) => tracing::warn!(folder, %error, "a checkpoint was not kept"),
+            Err(error) => tracing::warn!(folder, error = %Chain(&error), "a checkpoint was not kept"),
         }
     }
 
@@ -133,7 +134,7 @@ async fn write_progress(claim: Claim, mut seen: watch::Receiver<Option<Progress>
         };
         if let Err(error) = claim.write(LedgerEvent::Progress(progress)).await {
             // The lease's keeper decides what a lost job or store means.
-            tracing::debug!(job = %claim.id(), %error, "progress was not written");
+            tracing::debug!(job = %claim.id(), error = %Chain(&error), "progress was not written");
         }
         tokio::time::sleep(PROGRESS_EVERY).await;
     }
@@ -172,7 +173,9 @@ async fn save_checkpoints(
                 tracing::info!(job = %claim.id(), pipeline, step, saved, "checkpoint");
             }
             // The next one is coming.
-            Err(error) => tracing::warn!(job = %claim.id(), pipeline, step, %error, "a checkpoint was not saved"),
+            Err(error) => {
+                tracing::warn!(job = %claim.id(), pipeline, step, error = %Chain(&error), "a checkpoint was not saved")
+            }
         }
     }
 }
