@@ -24,7 +24,7 @@ start: build ## the jobs of keywords, ner and sentiment on this machine, from th
 test: ## everything that is tested, from a fresh clone
 	@scripts/test.sh
 
-bench: ## what the fleet costs, beside Celery in the same run: one table of ratios
+bench: ## the fleet beside Celery, training beside HF Trainer and KeyBERT, each in one run: tables of ratios
 	@scripts/bench.sh
 
 test-failure: ## the long failure tests: kill at every step, zombies, chaos, leaks, the projects on fleets

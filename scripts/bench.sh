@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
-# What the fleet costs, beside Celery on the same RabbitMQ in the same run. The table goes to stdout and into
-# docs/benchmarks/fleet.md.
+# Both benchmarks, each with its peers in the same run; the tables go to stdout and into docs/benchmarks/.
+#   scripts/bench.sh             both
+#   scripts/bench.sh fleet       what the fleet costs, beside Celery on the same RabbitMQ and the AWS SDK
+#   scripts/bench.sh training    the trainer beside HF Trainer and KeyBERT; tests/bench/run.py has the variables that it reads
 . "$(dirname "$0")/lib.sh"
 cd "$root"
-scripts/setup.sh judges
-
-celery() {
-  local folder=$tools/celery want
-  want=$(sha256sum <tests/python/requirements-celery.txt)
-  if [ "$(cat "$folder/.complete" 2>/dev/null)" = "$want" ]; then have "Celery"; return; fi
-  rm -rf "$folder"
-  step "a Python environment in .tools/celery" "${PYTHON:-python3}" -m venv "$folder"
-  step "Celery" "$folder/bin/pip" install -q --no-deps -r tests/python/requirements-celery.txt
-  echo "$want" >"$folder/.complete"
-}
-
-celery
+scripts/setup.sh bench
 start=$(date +%s.%N)
 printf '%s==>%s building with the release profile, as images are (10 minutes and more the first time)\n' "$bold" "$plain"
 # The whole workspace each time: another selection is another set of features, and all dependencies once more.
-cargo build -q --release --workspace --bin dispatcher --bin worker || die "the build failed" $?
+cargo build -q --release --workspace --bin dispatcher --bin worker --bin trainer || die "the build failed" $?
 cargo bench -q --workspace --bench fleet --no-run || die "the build failed" $?
 printf '%s==>%s built %s(%.1f s)%s\n' "$bold" "$plain" "$dim" "$(elapsed "$start")" "$plain"
 mkdir -p docs/benchmarks
-BENCH_WRITE=$root/docs/benchmarks/fleet.md cargo bench -q --workspace --bench fleet
+case "${1:-both}" in
+  fleet | both) BENCH_WRITE=$root/docs/benchmarks/fleet.md cargo bench -q --workspace --bench fleet ;;&
+  training | both)
+    hub_cache=${HF_HUB_CACHE:-${HF_HOME:-$HOME/.cache/huggingface}/hub}
+    model=$(find "$hub_cache/models--sentence-transformers--all-MiniLM-L6-v2/snapshots" -name model.safetensors -print -quit)
+    BENCH_MODEL=${BENCH_MODEL:-$(dirname "$model")} BENCH_WRITE=$root/docs/benchmarks \
+      .tools/bench/bin/python tests/bench/run.py target/release/trainer
+    ;;
+  fleet) ;;
+  *) die "usage: scripts/bench.sh [fleet|training]" 64 ;;
+esac

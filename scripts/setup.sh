@@ -2,6 +2,7 @@
 # Everything that a build needs and a fresh Debian machine with Rust and Python lacks. Repeating it costs a second.
 #   scripts/setup.sh           system packages, libtorch, the base model
 #   scripts/setup.sh judges    also what the tests compare with and talk to: Python tools, RabbitMQ, moto
+#   scripts/setup.sh bench     also what the benchmarks compare with: HF Trainer, Celery
 . "$(dirname "$0")/lib.sh"
 
 # The one libtorch that tch 0.24 works with; two small CUDA wheels because libtorch_cpu.so links to them.
@@ -22,7 +23,7 @@ system_packages() {
   ldconfig -p | grep -q 'libgomp\.so\.1' || missing+=(libgomp1)
   "$python" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
   "$python" -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
-  [ "${1:-}" != judges ] || [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
+  [ -z "${1:-}" ] || [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
   if [ ${#missing[@]} = 0 ]; then have "system packages"; return; fi
   command -v apt-get >/dev/null || die "missing: ${missing[*]}. This is no Debian: install them yourself, then repeat."
   step "apt-get update" as_root apt-get update -q
@@ -115,7 +116,33 @@ PY
   "$folder/bin/python" -c 'import torch; torch.ones(2).sum()'
 }
 
+# HF Trainer needs more than the judges do; it gets an environment of its own, with the judges' versions of all else.
+peers() {
+  local folder=$tools/bench want
+  want=$(cat "$root"/tests/python/requirements{,-bench}.txt "$root/scripts/setup.sh" | sha256sum)
+  if [ "$(cat "$folder/.complete" 2>/dev/null)" = "$want" ]; then have "HF Trainer, KeyBERT, matplotlib"; return; fi
+  rm -rf "$folder"
+  step "a Python environment in .tools/bench" "$python" -m venv "$folder"
+  step "HF Trainer, KeyBERT, matplotlib" "$folder/bin/pip" install -q --no-deps \
+    -r "$root/tests/python/requirements.txt" -r "$root/tests/python/requirements-bench.txt"
+  step "making libtorch importable there" link_torch "$folder"
+  echo "$want" >"$folder/.complete"
+}
+
+celery() {
+  local folder=$tools/celery want
+  want=$(sha256sum <"$root/tests/python/requirements-celery.txt")
+  if [ "$(cat "$folder/.complete" 2>/dev/null)" = "$want" ]; then have "Celery"; return; fi
+  rm -rf "$folder"
+  step "a Python environment in .tools/celery" "$python" -m venv "$folder"
+  step "Celery" "$folder/bin/pip" install -q --no-deps -r "$root/tests/python/requirements-celery.txt"
+  echo "$want" >"$folder/.complete"
+}
+
 system_packages "$@"
 libtorch
-[ "${1:-}" != judges ] || { judges; moto; }
+case "${1:-}" in
+  judges) judges; moto ;;
+  bench) moto; celery; peers ;;
+esac
 base_model

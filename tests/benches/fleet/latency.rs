@@ -2,7 +2,7 @@
 
 use crate::celery;
 use crate::jobs::{self, Jobs, registered};
-use crate::table::{Better, Table, median, percentile};
+use crate::table::{Aim, Better, Measure, Table, median, percentile};
 use anyhow::{Context, Result, ensure};
 use shared::aws::AwsAccess;
 use shared::ledger::Ledger;
@@ -64,29 +64,38 @@ pub(crate) async fn measure(broker: &'static Broker, table: &mut Table) -> Resul
             waits.push(milliseconds(sent, last_start(&starts, number + 1)?));
         }
     }
-    let less = |name, aim| (name, "ms", Better::Less, aim);
     table.add(
-        less("publish to the trainer's start, median", ""),
+        less("publish to the trainer's start, median", Aim::Nothing, "Celery"),
         median(&mut waits),
         Some(median(&mut peer)),
     );
     let (ours, theirs) = (percentile(&mut waits, 99.0), percentile(&mut peer, 99.0));
     table.add(
-        less("publish to the trainer's start, p99", "ours < 50 ms"),
+        less("publish to the trainer's start, p99", Aim::Below(50.0), "Celery"),
         ours,
         Some(theirs),
     );
     table.add(
-        less("whole job, empty trainer, one at a time, median", ""),
+        less("whole job, empty trainer, one at a time, median", Aim::Nothing, ""),
         median(&mut wholes),
         None,
     );
     table.add(
-        less("job in a row of 200, empty trainer", "< 30 ms"),
+        less("job in a row of 200, empty trainer", Aim::Below(30.0), ""),
         in_a_row(&ledger, &*queue, &jobs, &starts).await?,
         None,
     );
     Ok(())
+}
+
+fn less(name: &'static str, aim: Aim, peer: &'static str) -> Measure {
+    Measure {
+        name,
+        unit: "ms",
+        better: Better::Less,
+        aim,
+        peer,
+    }
 }
 
 /// Milliseconds a job takes where the next waits already: between the starts of the first and the last trainer.

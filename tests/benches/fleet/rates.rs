@@ -2,7 +2,7 @@
 
 use crate::celery;
 use crate::jobs::{self, Jobs, message};
-use crate::table::{Better, Table};
+use crate::table::{Aim, Better, Measure, Table};
 use anyhow::Result;
 use futures::{StreamExt, TryStreamExt};
 use shared::aws::AwsAccess;
@@ -11,6 +11,7 @@ use shared::queue::Queue;
 use std::time::{Duration, Instant};
 use tests::rabbitmq::Broker;
 use tests::sandbox::Sandbox;
+use tests::sqs::Yard;
 
 /// Messages on their way at once, of one process.
 const AT_ONCE: usize = 256;
@@ -18,8 +19,6 @@ const CELERY: u32 = 2000;
 const FEW: u32 = 1000;
 const MANY: u32 = 20_000;
 const WHOLE: u32 = 3000;
-
-const RATE: &str = "messages/s";
 
 pub(crate) async fn measure(broker: &'static Broker, table: &mut Table) -> Result<()> {
     let machine = Sandbox::new();
@@ -31,29 +30,61 @@ pub(crate) async fn measure(broker: &'static Broker, table: &mut Table) -> Resul
     let rabbit = shared::queue::connect(&vhost.url(), &aws).await?;
     let embedded = format!("embedded:{}", machine.path().join("bench.db").display());
     let embedded = shared::queue::connect(&embedded, &aws).await?;
-    let more = |name, aim| (name, RATE, Better::More, aim);
 
     let many = queue_rate(&*rabbit, &jobs, MANY, AT_ONCE).await?;
-    table.add(more("RabbitMQ, queue alone, 256 at once", "≥ 10"), many, Some(peer));
+    table.add(
+        beside_celery("RabbitMQ, queue alone, 256 at once", Aim::Times(10.0)),
+        many,
+        Some(peer),
+    );
     let one = queue_rate(&*rabbit, &jobs, FEW, 1).await?;
-    table.add(more("RabbitMQ, queue alone, one by one", ""), one, Some(peer));
+    table.add(
+        beside_celery("RabbitMQ, queue alone, one by one", Aim::Nothing),
+        one,
+        Some(peer),
+    );
     let whole = whole_rate(&machine, &*rabbit, &jobs, WHOLE, AT_ONCE).await?;
     table.add(
-        more("RabbitMQ, job record and message, 256 at once", "≥ 3"),
+        beside_celery("RabbitMQ, job record and message, 256 at once", Aim::Times(3.0)),
         whole,
         Some(peer),
     );
     let whole = whole_rate(&machine, &*rabbit, &jobs, FEW, 1).await?;
     table.add(
-        more("RabbitMQ, job record and message, one by one", ""),
+        beside_celery("RabbitMQ, job record and message, one by one", Aim::Nothing),
         whole,
         Some(peer),
     );
     let many = queue_rate(&*embedded, &jobs, FEW, AT_ONCE).await?;
-    table.add(more("embedded, queue alone, 256 at once", ""), many, None);
+    table.add(alone("embedded, queue alone, 256 at once"), many, None);
     let whole = whole_rate(&machine, &*embedded, &jobs, FEW, AT_ONCE).await?;
-    table.add(more("embedded, job record and message, 256 at once", ""), whole, None);
+    table.add(alone("embedded, job record and message, 256 at once"), whole, None);
+    // The server of the tests is what takes the time: a floor, and no figure of AWS.
+    let yard = Yard::new().await;
+    let sqs = shared::queue::connect(&yard.url(), &yard.access()).await?;
+    let many = queue_rate(&*sqs, &jobs, FEW, AT_ONCE).await?;
+    table.add(alone("SQS (moto), queue alone, 256 at once"), many, None);
+    let whole = whole_rate(&machine, &*sqs, &jobs, FEW, AT_ONCE).await?;
+    table.add(alone("SQS (moto), job record and message, 256 at once"), whole, None);
     Ok(())
+}
+
+fn beside_celery(name: &'static str, aim: Aim) -> Measure {
+    Measure {
+        aim,
+        peer: "Celery",
+        ..alone(name)
+    }
+}
+
+fn alone(name: &'static str) -> Measure {
+    Measure {
+        name,
+        unit: "messages/s",
+        better: Better::More,
+        aim: Aim::Nothing,
+        peer: "",
+    }
 }
 
 fn per_second(count: u32, since: Instant) -> f64 {

@@ -1,4 +1,4 @@
-//! Medians with their spread, and how they compare.
+//! Medians with their spread, how they compare, and which aims are missed.
 
 use std::fmt::Write;
 
@@ -9,14 +9,32 @@ pub(crate) enum Better {
     Less,
 }
 
+/// What a figure shall reach.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Aim {
+    Nothing,
+    /// At least so many times as good as the peer.
+    Times(f64),
+    /// Ours below so many of its unit.
+    Below(f64),
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Measure {
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) better: Better,
+    pub(crate) aim: Aim,
+    /// Who does the same on the other side; empty where nobody does.
+    pub(crate) peer: &'static str,
+}
+
 #[derive(Debug)]
 struct Row {
-    name: &'static str,
-    unit: &'static str,
-    better: Better,
+    measure: Measure,
     ours: Vec<f64>,
-    peer: Vec<f64>,
-    aim: &'static str,
+    theirs: Vec<f64>,
 }
 
 /// One figure a round and side.
@@ -26,67 +44,82 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A round's figures; `peer`: of Celery, where it has such a thing.
-    pub(crate) fn add(
-        &mut self,
-        (name, unit, better, aim): (&'static str, &'static str, Better, &'static str),
-        ours: f64,
-        peer: Option<f64>,
-    ) {
-        let at = self.rows.iter().position(|row| row.name == name);
+    /// A round's figures; `theirs`: of the peer, where there is one.
+    pub(crate) fn add(&mut self, measure: Measure, ours: f64, theirs: Option<f64>) {
+        let at = self.rows.iter().position(|row| row.measure.name == measure.name);
         let at = at.unwrap_or_else(|| {
             self.rows.push(Row {
-                name,
-                unit,
-                better,
+                measure,
                 ours: Vec::new(),
-                peer: Vec::new(),
-                aim,
+                theirs: Vec::new(),
             });
             self.rows.len() - 1
         });
         self.rows[at].ours.push(ours);
-        self.rows[at].peer.extend(peer);
+        self.rows[at].theirs.extend(theirs);
     }
 
-    /// The table for a page.
-    pub(crate) fn markdown(&self) -> String {
-        let mut text = String::from("| | ours | Celery | ratio | aim |\n|---|---|---|---|---|\n");
+    /// The table for a page; a missed aim is bold, and red where `colour` says so.
+    pub(crate) fn markdown(&self, colour: bool) -> String {
+        let mut text = String::from("| | ours | peer | ratio | aim |\n|---|---|---|---|---|\n");
         for row in &self.rows {
-            let (ours, peer) = (spread(&row.ours), spread(&row.peer));
-            // Of each round first, then the median: both sides of a round ran side by side.
-            let mut ratios: Vec<f64> = row
-                .ours
-                .iter()
-                .zip(&row.peer)
-                .map(|(o, p)| ratio(row.better, *o, *p))
-                .collect();
-            let ratio = match row.peer.is_empty() {
-                true => String::new(),
-                false => format!("{:.1}", median(&mut ratios)),
+            let Measure { name, unit, peer, .. } = row.measure;
+            let theirs = match row.theirs.is_empty() {
+                true => "–".to_owned(),
+                false => format!("{peer} {}", spread(&row.theirs)),
             };
+            let ratio = row.ratio().map_or_else(String::new, |ratio| format!("{ratio:.1}"));
+            let ours = spread(&row.ours);
             let _ = writeln!(
                 text,
-                "| {} ({}) | {ours} | {peer} | {ratio} | {} |",
-                row.name, row.unit, row.aim
+                "| {name} ({unit}) | {ours} | {theirs} | {ratio} | {} |",
+                row.aim(colour)
             );
         }
         text
     }
+
+    /// Names of the rows whose aims are missed.
+    pub(crate) fn missed(&self) -> Vec<&'static str> {
+        let missed = self.rows.iter().filter(|row| row.is_met() == Some(false));
+        missed.map(|row| row.measure.name).collect()
+    }
 }
 
-/// How many times as good ours is.
-fn ratio(better: Better, ours: f64, peer: f64) -> f64 {
-    match better {
-        Better::More => ours / peer,
-        Better::Less => peer / ours,
+impl Row {
+    /// Of each round first, then the median: both sides of a round ran side by side.
+    fn ratio(&self) -> Option<f64> {
+        let of = |(ours, theirs): (&f64, &f64)| match self.measure.better {
+            Better::More => ours / theirs,
+            Better::Less => theirs / ours,
+        };
+        let mut ratios: Vec<f64> = self.ours.iter().zip(&self.theirs).map(of).collect();
+        (!ratios.is_empty()).then(|| median(&mut ratios))
+    }
+
+    fn is_met(&self) -> Option<bool> {
+        match self.measure.aim {
+            Aim::Nothing => None,
+            Aim::Times(times) => self.ratio().map(|ratio| ratio >= times),
+            Aim::Below(limit) => Some(median(&mut self.ours.clone()) < limit),
+        }
+    }
+
+    fn aim(&self, colour: bool) -> String {
+        let aim = match self.measure.aim {
+            Aim::Nothing => return String::new(),
+            Aim::Times(times) => format!("≥ {times}"),
+            Aim::Below(limit) => format!("< {limit} {}", self.measure.unit),
+        };
+        match (self.is_met(), colour) {
+            (Some(true), _) => format!("{aim}: met"),
+            (_, true) => format!("\x1b[31m{aim}: MISSED\x1b[0m"),
+            (_, false) => format!("**{aim}: MISSED**"),
+        }
     }
 }
 
 fn spread(values: &[f64]) -> String {
-    if values.is_empty() {
-        return "–".to_owned();
-    }
     let mut sorted = values.to_vec();
     let middle = median(&mut sorted);
     let digits = if middle < 100.0 { 1 } else { 0 };

@@ -1,0 +1,123 @@
+"""Training, evaluation, keywords and start beside the Python tools that a user would pick instead, both sides in turn in one
+run: run.py TRAINER. Prints a table; with BENCH_WRITE=FOLDER also writes it there, with a chart.
+
+BENCH_DATA: a folder with sentiment/{train,validation}.jsonl, ner/{train,validation}.conll and keywords/inspec.jsonl; without
+it the data of the project's own configurations, repeated. BENCH_MODEL: a folder with an encoder. BENCH_ROUNDS, BENCH_ROWS (of
+the sentiment data), BENCH_EPOCHS (of ner), BENCH_DOCUMENTS, BENCH_THREADS and BENCH_PARTS (sentiment,ner,keywords,start) make
+it smaller."""
+import itertools
+import os
+import pathlib
+import sys
+import tempfile
+
+import report
+import sides
+
+OWN = pathlib.Path(__file__).parent.parent.parent / "config"
+DATA = os.environ.get("BENCH_DATA")
+MODEL = os.environ["BENCH_MODEL"]
+NUMBER = lambda name, default: int(os.environ.get(name, default))
+ROUNDS, ROWS, EPOCHS = NUMBER("BENCH_ROUNDS", 3), NUMBER("BENCH_ROWS", 8000), NUMBER("BENCH_EPOCHS", 3)
+DOCUMENTS, THREADS = NUMBER("BENCH_DOCUMENTS", 100), NUMBER("BENCH_THREADS", len(os.sched_getaffinity(0)))
+PARTS = os.environ.get("BENCH_PARTS", "sentiment,ner,keywords,start").split(",")
+# How much the quality of a recipe differs between seeds (docs/performance.md): ours may be below the peer's by so much.
+SPREAD = {"sentiment": 0.02, "ner": 0.04}
+
+
+def has_bf16():
+    """Does this CPU multiply bf16 matrices itself?"""
+    flags = pathlib.Path("/proc/cpuinfo").read_text()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def source(project, part):
+    """The file of a project's data."""
+    if DATA:
+        name = {"sentiment": f"{part}.jsonl", "ner": f"{part}.conll", "keywords": "inspec.jsonl"}[project]
+        return pathlib.Path(DATA) / project / name
+    return OWN / project / "data" / (f"{part}.conll" if project == "ner" else f"{part}.jsonl")
+
+
+def head(file, target, lines):
+    """So many lines of a file, from the start again where it has fewer."""
+    with open(file, encoding="utf-8") as lines_of_file, open(target, "w", encoding="utf-8") as out:
+        out.writelines(itertools.islice(itertools.cycle(lines_of_file.readlines()), lines))
+    return str(target)
+
+
+# HF Trainer as it comes, and with the settings that help it most on this CPU.
+AS_IT_COMES = {}
+BEST = {"train_sampling_strategy": "group_by_length", **({"bf16": True} if has_bf16() else {})}
+BEST_NAME = "HF Trainer, length groups" + (" and bf16" if has_bf16() else "")
+
+
+def compare(table, part, trainer, work, request):
+    """One round of a fine-tuning: both peers and ours, ours in each precision that is fast here."""
+    ours = {"fp32": sides.trainer(trainer, work, THREADS, request, "fp32")}
+    if has_bf16():
+        ours["bf16"] = sides.trainer(trainer, work, THREADS, request, "bf16")
+    peers = {"HF Trainer": sides.peer(work, THREADS, {**request, "options": AS_IT_COMES}),
+             BEST_NAME: sides.peer(work, THREADS, {**request, "options": BEST})}
+    for precision, mine in ours.items():
+        for name, theirs in peers.items():
+            row = lambda what, unit, key, more: table.add(f"{part}, {what}, {precision}", unit, name, mine[key],
+                                                          theirs[key], more)
+            row("training", "samples/s", "samples_per_second", True)
+            row("evaluation", "samples/s", "evaluated_per_second", True)
+            row("peak memory", "MB", "memory", False)
+            table.quality(f"{part}, {precision}", name, mine["quality"], theirs["quality"], SPREAD[part])
+
+
+def sentiment(table, trainer, work, seed):
+    train = head(source("sentiment", "train"), work / "train.jsonl", ROWS)
+    compare(table, "sentiment", trainer, work, {
+        "kind": "classify", "model": MODEL, "train": train, "validation": str(source("sentiment", "validation")),
+        "epochs": 1, "batch": 32, "eval_batch": 64, "rate": 5e-5, "seed": seed})
+
+
+def ner(table, trainer, work, seed):
+    compare(table, "ner", trainer, work, {
+        "kind": "tag", "model": MODEL, "train": str(source("ner", "train")),
+        "validation": str(source("ner", "validation")), "epochs": EPOCHS, "batch": 32, "eval_batch": 64,
+        "rate": 2e-4, "seed": seed})
+
+
+def keywords(table, trainer, work, seed):
+    documents = head(source("keywords", "validation"), work / "documents.jsonl", DOCUMENTS)
+    request = {"kind": "keywords", "model": MODEL, "validation": documents, "seed": seed, "eval_batch": 64}
+    mine = sides.trainer(trainer, work, THREADS, request, "fp32")
+    theirs = sides.peer(work, THREADS, request)
+    table.add("keywords, fp32", "documents/s", "KeyBERT", mine["samples_per_second"], theirs["samples_per_second"], True)
+    table.add("keywords, peak memory, fp32", "MB", "KeyBERT", mine["memory"], theirs["memory"], False)
+    same = sum(a == b for a, b in zip(mine["keywords"], theirs["keywords"])) / len(theirs["keywords"])
+    table.quality("keywords, documents with the same keywords in the same order", "KeyBERT", same, 1.0, 0.02)
+
+
+def start(table, trainer, work, seed):
+    train = head(source("sentiment", "train"), work / "few.jsonl", 32)
+    request = {"kind": "classify", "model": MODEL, "train": train, "validation": train, "epochs": 1, "batch": 32,
+               "eval_batch": 64, "rate": 5e-5, "seed": seed}
+    mine = sides.trainer(trainer, work, THREADS, request, "fp32")
+    theirs = sides.peer(work, THREADS, {**request, "options": AS_IT_COMES})
+    table.add("start to the end of the first step", "s", "HF Trainer", mine["first_step"], theirs["first_step"], False)
+
+
+def main():
+    trainer = os.path.abspath(sys.argv[1])
+    data = "" if DATA else ", small data of the project's own, repeated: the qualities mean nothing"
+    table = report.Table(f"{ROUNDS} rounds, {THREADS} threads, {report.processor()}{data}")
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(1, ROUNDS + 1):
+            for part in (sentiment, ner, keywords, start):
+                if part.__name__ in PARTS:
+                    print(f"round {number} of {ROUNDS}: {part.__name__}", file=sys.stderr, flush=True)
+                    part(table, trainer, pathlib.Path(folder), 41 + number)
+    table.print()
+    if folder := os.environ.get("BENCH_WRITE"):
+        table.write(pathlib.Path(folder))
+    sys.exit(1 if table.is_worse() else 0)
+
+
+if __name__ == "__main__":
+    main()
