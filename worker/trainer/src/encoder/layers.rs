@@ -38,14 +38,23 @@ impl Linear {
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight.to_kind(x.kind()), Some(&self.bias.to_kind(x.kind())))
+        linear(x, &self.weight.to_kind(x.kind()), &self.bias.to_kind(x.kind()))
+    }
+}
+
+/// `torch.nn.functional.linear`. On a GPU the bias is added on its own: for a product with a bias libtorch asks cuBLASLt each
+/// time which way is best, and the CPU is what a step waits for.
+fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+    match x.device().is_cuda() {
+        true => x.matmul(&weight.tr()) + bias,
+        false => x.linear(weight, Some(bias)),
     }
 }
 
 /// What each of `linears`, which have outputs of one size, makes of `x`: one product of matrices for all.
 pub(crate) fn side_by_side<const N: usize>(linears: [&Linear; N], x: &Tensor) -> [Tensor; N] {
     let joined = |part: fn(&Linear) -> &Tensor| Tensor::cat(&linears.map(part), 0).to_kind(x.kind());
-    let outputs = x.linear(&joined(|linear| &linear.weight), Some(&joined(|linear| &linear.bias)));
+    let outputs = linear(x, &joined(|linear| &linear.weight), &joined(|linear| &linear.bias));
     let mut parts = outputs.chunk(N as i64, -1).into_iter();
     std::array::from_fn(|_| parts.next().expect("as many parts as layers"))
 }
