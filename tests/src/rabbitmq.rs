@@ -91,6 +91,9 @@ impl Alone {
         self.broker.empty("alone").await;
         let url = self.broker.url(ADMIN, "alone");
         setup(&url).await.expect("the queues");
+        // What queues there are is on disk up to two seconds later only (Erlang's disk_log). A node that is killed before
+        // may come back with a queue of the test before, whose data is gone.
+        self.broker.ctl(&["eval", "mnesia:sync_log()."]).await;
         url
     }
 

@@ -80,6 +80,7 @@ macro_rules! conformance {
                 locations_name_the_key,
                 lists_are_whole_and_in_order,
                 names_are_of_one_level,
+                the_highest_number_is_of_a_name_that_is_there,
                 folders_vanish_with_their_objects,
                 replaced_objects_are_listed_once,
                 fresh_objects_are_young,

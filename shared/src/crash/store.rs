@@ -1,7 +1,7 @@
 //! A store whose writes are points.
 
 use super::passing;
-use crate::store::{Entry, Etag, Key, Object, Store, StoreError};
+use crate::store::{Entry, Etag, Key, Object, Rank, Store, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::path::Path;
@@ -56,6 +56,10 @@ impl Store for PassedStore {
 
     async fn list_names(&self, prefix: &Key) -> Result<Vec<String>, StoreError> {
         self.0.list_names(prefix).await
+    }
+
+    async fn highest(&self, prefix: &Key, rank: Rank) -> Result<Option<u64>, StoreError> {
+        self.0.highest(prefix, rank).await
     }
 
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {

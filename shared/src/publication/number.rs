@@ -7,6 +7,7 @@ use crate::ledger::{Decision, patience};
 use crate::store::{Conflict, Key, Object, Store, StoreError};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Who has a number.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,11 +22,11 @@ struct Record {
 /// # Errors
 /// [`PublicationError::Store`].
 pub async fn floor(store: &dyn Store, destination: &Destination) -> Result<u64, PublicationError> {
-    let records = store.list_names(destination.records()).await?;
-    let folders = store.list_names(destination.versions()).await?;
-    let taken = records.iter().filter_map(|name| canonical(name));
-    let there = folders.iter().filter_map(|name| destination.number(name));
-    Ok(taken.chain(there).max().unwrap_or_default().saturating_add(1))
+    let taken = store.highest(destination.records(), Arc::new(canonical)).await?;
+    let own = destination.clone();
+    let number = Arc::new(move |name: &str| own.number(name));
+    let there = store.highest(destination.versions(), number).await?;
+    Ok(taken.max(there).unwrap_or_default().saturating_add(1))
 }
 
 /// The job's number: the first at or above the decided floor that is its own or free.

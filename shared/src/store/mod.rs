@@ -12,6 +12,7 @@ pub use key::{InvalidKey, Key};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Names one content of one key, as the backend sees it. Opaque; equal only if nothing was written in between, or, in
@@ -111,6 +112,9 @@ impl StoreError {
     }
 }
 
+/// The number that a name stands for, if it does.
+pub type Rank = Arc<dyn Fn(&str) -> Option<u64> + Send + Sync>;
+
 /// Objects with conditional writes.
 ///
 /// * **Atomic:** a reader sees a whole object or none; a won write survives the loss of power.
@@ -140,6 +144,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn list(&self, prefix: &Key) -> Result<Vec<Entry>, StoreError>;
     /// Names of the next level below `prefix` (objects and folders alike, without `/`), in order.
     async fn list_names(&self, prefix: &Key) -> Result<Vec<String>, StoreError>;
+    /// The highest number that `rank` gives to any of the names that [`Store::list_names`] gives; names without one do not
+    /// count. Cheaper than a list where a backend has to look into every folder for one.
+    async fn highest(&self, prefix: &Key, rank: Rank) -> Result<Option<u64>, StoreError> {
+        let names = self.list_names(prefix).await?;
+        Ok(names.iter().filter_map(|name| rank(name)).max())
+    }
     /// Deletes the object; that it is not there is fine.
     async fn delete(&self, key: &Key) -> Result<(), StoreError>;
     /// Creates the object from a file, whose SHA-256 is checked as it is read.

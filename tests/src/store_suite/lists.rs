@@ -2,6 +2,7 @@
 
 use super::{bytes, digest, key};
 use shared::store::Store;
+use std::sync::Arc;
 
 /// A listing has every object below the prefix, in order of whole keys, and nothing of its neighbours.
 pub async fn lists_are_whole_and_in_order(store: &dyn Store) {
@@ -41,6 +42,20 @@ pub async fn names_are_of_one_level(store: &dyn Store) {
         store.list_names(&key("level/a")).await.expect("an object is no folder"),
         [""; 0]
     );
+}
+
+/// The highest number is that of a name that is there.
+pub async fn the_highest_number_is_of_a_name_that_is_there(store: &dyn Store) {
+    let number = |name: &str| name.strip_prefix("v-")?.parse().ok();
+    let highest = async || store.highest(&key("ranked"), Arc::new(number)).await.expect("lists");
+    assert_eq!(highest().await, None);
+    for name in ["v-2/a", "v-10/a/b", "v-9", "v-11/a/b", "w-12/a", "v-x"] {
+        let object = key("ranked").join(name).expect("a key");
+        store.put_new(&object, bytes("x")).await.expect("wins");
+    }
+    assert_eq!(highest().await, Some(11));
+    store.delete(&key("ranked/v-11/a/b")).await.expect("deletes");
+    assert_eq!(highest().await, Some(10));
 }
 
 /// Folders are only a manner of speaking: without objects there are none.

@@ -43,6 +43,24 @@ pub(super) fn names(root: &Root, prefix: &Key) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// The highest `rank` of the names that [`names`] gives: from the top, so that few folders are looked into.
+pub(super) fn highest(root: &Root, prefix: &Key, rank: &dyn Fn(&str) -> Option<u64>) -> io::Result<Option<u64>> {
+    let Some(folder) = root.folder_at(prefix)? else {
+        return Ok(None);
+    };
+    let candidates = candidates(&folder)?.into_iter();
+    let mut ranked: Vec<_> = candidates
+        .filter_map(|(name, kind)| Some((rank(&name)?, name, kind)))
+        .collect();
+    ranked.sort_by_key(|(rank, ..)| std::cmp::Reverse(*rank));
+    for (rank, name, kind) in ranked {
+        if holds(&folder, &name, kind)? {
+            return Ok(Some(rank));
+        }
+    }
+    Ok(None)
+}
+
 /// The file system's own clock, by a file written now; the host's where the store cannot be written.
 fn now(root: &Root) -> u64 {
     let written = Temporary::create(root).and_then(|probe| probe.written()).ok();

@@ -25,7 +25,7 @@ mod temporary;
 mod tests;
 mod writes;
 
-use super::{Entry, Etag, Key, Object, Store, StoreError};
+use super::{Entry, Etag, Key, Object, Rank, Store, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use errors::failed;
@@ -104,6 +104,13 @@ impl Store for DirectoryStore {
     async fn list_names(&self, prefix: &Key) -> Result<Vec<String>, StoreError> {
         let list = |objects: &Objects, key: &Key| listing::names(objects.root(), key).map_err(|e| failed(key, e));
         self.blocking(prefix, list).await
+    }
+
+    async fn highest(&self, prefix: &Key, rank: Rank) -> Result<Option<u64>, StoreError> {
+        let highest = move |objects: &Objects, key: &Key| {
+            listing::highest(objects.root(), key, &*rank).map_err(|e| failed(key, e))
+        };
+        self.blocking(prefix, highest).await
     }
 
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {
