@@ -23,6 +23,7 @@ mod stream;
 mod temporary;
 #[cfg(test)]
 mod tests;
+mod together;
 mod writes;
 
 use super::{Entry, Etag, Key, Object, Rank, Store, StoreError};

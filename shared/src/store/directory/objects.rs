@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -124,7 +125,7 @@ impl Objects {
                 temporary::sweep(&self.root, temporary.written()?);
             }
             temporary.file.write_all(bytes)?;
-            temporary.file.sync_all()?;
+            self.root.sync(&[temporary.file.as_fd()])?;
             Ok(temporary)
         };
         write().map_err(|error: std::io::Error| failed(key, error))

@@ -1,5 +1,6 @@
 //! The store's folder and the way from it to a key's folder, which no symbolic link can divert.
 
+use super::together::Together;
 use crate::store::Key;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fsync, mkdirat, openat, statat, unlinkat};
 use rustix::io::Errno;
@@ -25,10 +26,11 @@ pub(super) struct Root {
     path: PathBuf,
     /// Folders whose entries this process knows to survive the loss of power.
     durable: Mutex<HashSet<Known>>,
+    together: Together,
 }
 
 /// A folder: its inode and its path below the root.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Known(u64, PathBuf);
 
 /// A folder that may be gone after the loss of power.
@@ -60,6 +62,7 @@ impl Root {
         Ok(Self {
             path,
             durable: Mutex::default(),
+            together: Together::default(),
         })
     }
 
@@ -137,7 +140,7 @@ impl Root {
     }
 
     /// The folder `name` in `parent`, created if need be; `path` is its path below the root. With it comes what
-    /// [`Self::make_durable`] wants where the folder is not known to survive the loss of power: also where another
+    /// [`Self::sync_with_new`] wants where the folder is not known to survive the loss of power: also where another
     /// process made it, which may have died before it came to that.
     pub(super) fn make(&self, parent: &OwnedFd, name: &str, path: &Path) -> io::Result<(OwnedFd, Option<Known>)> {
         let (folder, new) = make_folder(parent, name)?;
@@ -146,15 +149,26 @@ impl Root {
         Ok((folder, (!durable).then_some(known)))
     }
 
-    /// Makes the folder that [`Self::make`] returned survive the loss of power. Without a lock: many writers of new
-    /// folders wait for the disk at once, which it serves together.
-    pub(super) fn make_durable(&self, parent: impl AsFd, known: Known) -> Result<(), Errno> {
-        fsync(parent)?;
+    /// What was written to the files and folders `open` survives the loss of power. Without a lock: many writers wait for
+    /// the disk at once, which it serves together.
+    pub(super) fn sync(&self, open: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+        self.together.sync(open)
+    }
+
+    /// The same of `folder` and of the folders that [`Self::make`] returned, each with its parent.
+    pub(super) fn sync_with_new<'a>(
+        &self,
+        folder: &'a OwnedFd,
+        new: impl IntoIterator<Item = (&'a OwnedFd, Known)>,
+    ) -> Result<(), Errno> {
+        let (parents, known): (Vec<_>, Vec<_>) = new.into_iter().unzip();
+        let all: Vec<BorrowedFd<'_>> = std::iter::once(folder).chain(parents).map(AsFd::as_fd).collect();
+        self.sync(&all)?;
         let mut durable = self.durable();
         if durable.len() >= DURABLE_LIMIT {
             durable.clear();
         }
-        durable.insert(known);
+        durable.extend(known);
         Ok(())
     }
 

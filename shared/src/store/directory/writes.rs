@@ -3,7 +3,7 @@
 use super::errors::{conflict, failed};
 use super::generations::{self, KEPT, folder_name, generation_name};
 use super::objects::{Objects, etag};
-use super::root::{Undurable, open_folder};
+use super::root::open_folder;
 use super::stream;
 use super::temporary::{self, Temporary};
 use crate::crash;
@@ -113,10 +113,8 @@ impl Objects {
             let _ = unlinkat(&generations, own.as_str(), AtFlags::empty());
             return Err(conflict(key, lost));
         }
-        fsync(&generations).map_err(unknown)?;
-        if let Some(known) = undurable {
-            self.root.make_durable(&folder, known).map_err(unknown)?;
-        }
+        let new = undurable.map(|known| (&folder, known));
+        self.root.sync_with_new(&generations, new).map_err(unknown)?;
         generations::clean(&folder, key.name(), newest.unwrap_or(number));
         Ok(etag)
     }
@@ -219,12 +217,9 @@ impl Objects {
             // stay either way: behind a replacement nobody sees it.
             return Err(conflict(key, Conflict::Unknown));
         }
-        fsync(&folder).map_err(unknown)?;
         // Behind the link, when nothing is left but to wait for the disk. Nobody hears of the object before.
-        for Undurable { parent, known } in undurable.into_iter().rev() {
-            self.root.make_durable(parent, known).map_err(unknown)?;
-        }
-        Ok(())
+        let new = undurable.iter().rev().map(|new| (&new.parent, new.known.clone()));
+        self.root.sync_with_new(&folder, new).map_err(unknown)
     }
 }
 
