@@ -17,7 +17,7 @@ use std::io::IsTerminal;
 use table::Table;
 use tests::rabbitmq::Broker;
 
-/// Rounds of everything; both sides take turns in each.
+/// Rounds of everything where BENCH_ROUNDS says nothing else; both sides take turns in each.
 const ROUNDS: usize = 3;
 
 /// What a reader of the table must know.
@@ -46,17 +46,18 @@ async fn run() -> Result<()> {
     let asked = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
     let broker = Broker::get(env!("CARGO_BIN_EXE_broker"));
     let mut table = Table::default();
-    for round in 1..=ROUNDS {
+    let rounds = std::env::var("BENCH_ROUNDS").map_or(Ok(ROUNDS), |rounds| rounds.parse())?;
+    for round in 1..=rounds {
         if asked("rates") {
-            eprintln!("round {round} of {ROUNDS}: publishing");
+            eprintln!("round {round} of {rounds}: publishing");
             rates::measure(broker, &mut table).await?;
         }
         if asked("latency") {
-            eprintln!("round {round} of {ROUNDS}: from publishing to the start of a trainer");
+            eprintln!("round {round} of {rounds}: from publishing to the start of a trainer");
             latency::measure(broker, &mut table).await?;
         }
         if asked("transfers") {
-            eprintln!("round {round} of {ROUNDS}: files to a bucket and back");
+            eprintln!("round {round} of {rounds}: files to a bucket and back");
             transfers::measure(&mut table).await?;
         }
     }
