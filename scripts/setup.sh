@@ -82,16 +82,21 @@ judges() {
   echo "$want" >"$folder/.complete"
 }
 
-# S3 and SQS of the tests: an environment of its own, since its needs are not the judges'.
-moto() {
-  local folder=$tools/moto want
-  want=$(sha256sum <"$root/tests/python/requirements-moto.txt")
-  if [ "$(cat "$folder/.complete" 2>/dev/null)" = "$want" ]; then have "moto"; return; fi
+# python_tools NAME WHAT   what tests/python/requirements-NAME.txt lists, in an environment of its own
+python_tools() {
+  local folder=$tools/$1 requirements=$root/tests/python/requirements-$1.txt want
+  want=$(sha256sum <"$requirements")
+  if [ "$(cat "$folder/.complete" 2>/dev/null)" = "$want" ]; then have "$2"; return; fi
   rm -rf "$folder"
-  step "a Python environment in .tools/moto" "$python" -m venv "$folder"
-  step "moto, a server that speaks S3 and SQS" "$folder/bin/pip" install -q --no-deps -r "$root/tests/python/requirements-moto.txt"
+  step "a Python environment in .tools/$1" "$python" -m venv "$folder"
+  step "$2" "$folder/bin/pip" install -q --no-deps -r "$requirements"
   echo "$want" >"$folder/.complete"
 }
+
+# S3 and SQS of the tests: its needs are not the judges'.
+moto() { python_tools moto "moto, a server that speaks S3 and SQS"; }
+
+celery() { python_tools celery "Celery"; }
 
 # The judges use the very wheel that the trainer links. Its Python half also wants CUDA libraries that a machine without
 # a GPU never calls: empty ones under their names satisfy the loader.
@@ -126,16 +131,6 @@ peers() {
   step "HF Trainer, KeyBERT, matplotlib" "$folder/bin/pip" install -q --no-deps \
     -r "$root/tests/python/requirements.txt" -r "$root/tests/python/requirements-bench.txt"
   step "making libtorch importable there" link_torch "$folder"
-  echo "$want" >"$folder/.complete"
-}
-
-celery() {
-  local folder=$tools/celery want
-  want=$(sha256sum <"$root/tests/python/requirements-celery.txt")
-  if [ "$(cat "$folder/.complete" 2>/dev/null)" = "$want" ]; then have "Celery"; return; fi
-  rm -rf "$folder"
-  step "a Python environment in .tools/celery" "$python" -m venv "$folder"
-  step "Celery" "$folder/bin/pip" install -q --no-deps -r "$root/tests/python/requirements-celery.txt"
   echo "$want" >"$folder/.complete"
 }
 

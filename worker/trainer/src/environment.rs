@@ -3,11 +3,15 @@
 use crate::arithmetic::Arithmetic;
 use trainer_protocol::Environment;
 
+/// Raised by every change after which a job gives other bits than before: a training that was begun before one goes on, and
+/// says that it is not bit-exact.
+const BITS: u32 = 2;
+
 /// What this process runs on, with a training in `arithmetic`. Predictions are fp32 in any case.
 #[must_use]
 pub fn environment(arithmetic: &Arithmetic) -> Environment {
     Environment {
-        trainer: env!("CARGO_PKG_VERSION").to_owned(),
+        trainer: format!("{}+bits.{BITS}", env!("CARGO_PKG_VERSION")),
         libtorch: env!("LIBTORCH_VERSION").to_owned(),
         precision: arithmetic.precision().to_owned(),
         device: if arithmetic.on_gpu() { "cuda" } else { "cpu" }.to_owned(),
