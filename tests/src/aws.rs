@@ -22,27 +22,38 @@ pub const REGION: &str = "us-east-1";
 #[derive(Debug)]
 pub struct AwsServer {
     endpoint: String,
+    /// The same, but for a fleet's tests, which keep one process busy with each.
+    sqs_endpoint: String,
     names: AtomicU32,
-    _child: Child,
+    _children: Vec<Child>,
 }
 
+static SERVER: OnceLock<AwsServer> = OnceLock::new();
+
 impl AwsServer {
-    /// The server of this test binary, started by the first test that asks.
+    /// The server of this test binary, started by the first test that asks. Lists come in pages of ten, so that every test
+    /// that lists reads several.
     ///
     /// # Panics
     /// If it does not start.
     pub fn get() -> &'static Self {
-        Self::with_pages_of(10)
+        SERVER.get_or_init(|| Self::start(10).expect("moto"))
     }
 
-    /// The same; if this is the first to ask, its lists come in pages of so many objects. Few make every test that lists read
-    /// several pages, AWS's thousand spare a fleet's tests most of the time that hundreds of versions take.
+    /// The same for a fleet's hundreds of versions, if this is the first to ask: pages of a thousand, as on AWS, and a
+    /// process each for S3 and SQS.
     ///
     /// # Panics
     /// If it does not start.
-    pub fn with_pages_of(objects: u32) -> &'static Self {
-        static SERVER: OnceLock<AwsServer> = OnceLock::new();
-        SERVER.get_or_init(|| Self::start(objects).expect("moto"))
+    pub fn of_a_fleet() -> &'static Self {
+        SERVER.get_or_init(|| {
+            let (s3, sqs) = (Self::start(1000).expect("moto"), Self::start(1000).expect("moto"));
+            Self {
+                sqs_endpoint: sqs.endpoint,
+                _children: s3._children.into_iter().chain(sqs._children).collect(),
+                ..s3
+            }
+        })
     }
 
     fn start(page: u32) -> Result<Self> {
@@ -57,10 +68,12 @@ impl AwsServer {
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("its stdout is piped")?).read_line(&mut line)?;
         let said: Value = serde_json::from_str(&line).with_context(|| format!("moto said {line:?}"))?;
+        let endpoint = format!("http://127.0.0.1:{}", said["port"]);
         Ok(Self {
-            endpoint: format!("http://127.0.0.1:{}", said["port"]),
+            sqs_endpoint: endpoint.clone(),
+            endpoint,
             names: AtomicU32::new(0),
-            _child: child,
+            _children: vec![child],
         })
     }
 
@@ -73,8 +86,13 @@ impl AwsServer {
     /// The same, for a proxy in front of it.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        let (_, address) = self.endpoint.split_once("://").expect("a URL");
-        address.parse().expect("an address")
+        address_of(&self.endpoint)
+    }
+
+    /// Where SQS is.
+    #[must_use]
+    pub fn sqs_address(&self) -> SocketAddr {
+        address_of(&self.sqs_endpoint)
     }
 
     /// A name that no other test of this binary has: a bucket's, a queue's.
@@ -113,7 +131,7 @@ impl AwsServer {
     pub fn access(&self) -> AwsAccess {
         AwsAccess {
             s3_endpoint: Some(self.endpoint.clone()),
-            sqs_endpoint: Some(self.endpoint.clone()),
+            sqs_endpoint: Some(self.sqs_endpoint.clone()),
             region: Some(REGION.to_owned()),
             keys: Some(AwsKeys {
                 id: Secret::new(ACCESS_KEY.to_owned()),
@@ -126,13 +144,21 @@ impl AwsServer {
 
     /// What a binary's environment needs to find it.
     #[must_use]
-    pub fn variables(&self) -> [(String, String); 4] {
-        [
+    pub fn variables(&self) -> Vec<(String, String)> {
+        let common = [
             ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
             ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
             ("AWS_REGION", REGION),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        ];
+        // Not where it is the same, for it would outrank what a test puts before both.
+        let own = (self.sqs_endpoint != self.endpoint).then_some(("AWS_ENDPOINT_URL_SQS", self.sqs_endpoint.as_str()));
+        let all = common.into_iter().chain(own);
+        all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
+}
+
+fn address_of(endpoint: &str) -> SocketAddr {
+    let (_, address) = endpoint.split_once("://").expect("a URL");
+    address.parse().expect("an address")
 }

@@ -48,7 +48,7 @@ async fn s3() -> Place {
     Place {
         url: format!("s3://{}/shared", server.bucket().await),
         access: server.access(),
-        variables: server.variables().into(),
+        variables: server.variables(),
         _folder: tempfile::tempdir().expect("a folder"),
     }
 }

@@ -172,7 +172,7 @@ fn shares_a_folder(place: &Path) -> bool {
 
 async fn bucket() -> Pairs {
     let server = AwsServer::get();
-    let mut variables = Pairs::from(server.variables());
+    let mut variables = server.variables();
     variables.push(pair(
         "TRAINYARD_STORE_URL",
         format!("s3://{}/team", server.bucket().await),

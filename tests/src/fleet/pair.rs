@@ -57,11 +57,11 @@ impl Pair {
         let (queue_url, broker) = match self {
             Self::EmbeddedDirectory => (format!("embedded:{}", folder.join("queue.db").display()), Lent::Nothing),
             Self::RabbitDirectory | Self::RabbitS3 => rabbit(Broker::get(broker), alone).await,
-            Self::SqsS3 => (queues(AwsServer::with_pages_of(1000)).await, Lent::Nothing),
+            Self::SqsS3 => (queues(AwsServer::of_a_fleet()).await, Lent::Nothing),
         };
         let (store_url, variables) = if self.has_bucket() {
-            let server = AwsServer::with_pages_of(1000);
-            (format!("s3://{}", server.bucket().await), server.variables().into())
+            let server = AwsServer::of_a_fleet();
+            (format!("s3://{}", server.bucket().await), server.variables())
         } else {
             (format!("file:{}", folder.join("store").display()), Vec::new())
         };

@@ -13,6 +13,7 @@ use shared::queue::{Depth, Message, Queue};
 use shared::settings::{Fleet, Variables};
 use shared::store::{Key, Store};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -125,7 +126,8 @@ impl<'a> Site<'a> {
     /// If the site has no server alone.
     pub async fn queue_behind_proxy(&mut self) -> Proxy {
         if self.pair == Pair::SqsS3 {
-            let proxy = self.aws_behind_proxy("AWS_ENDPOINT_URL_SQS").await;
+            let server = AwsServer::get().sqs_address();
+            let proxy = self.aws_behind_proxy(server, "AWS_ENDPOINT_URL_SQS").await;
             self.aws.sqs_endpoint = Some(self.variable("AWS_ENDPOINT_URL_SQS"));
             return proxy;
         }
@@ -141,11 +143,12 @@ impl<'a> Site<'a> {
 
     /// A proxy before the bucket's server, which processes have in their way from now on.
     pub async fn store_behind_proxy(&mut self) -> Proxy {
-        self.aws_behind_proxy("AWS_ENDPOINT_URL_S3").await
+        let server = AwsServer::get().address();
+        self.aws_behind_proxy(server, "AWS_ENDPOINT_URL_S3").await
     }
 
-    async fn aws_behind_proxy(&mut self, variable: &str) -> Proxy {
-        let proxy = Proxy::start(AwsServer::get().address()).await;
+    async fn aws_behind_proxy(&mut self, server: SocketAddr, variable: &str) -> Proxy {
+        let proxy = Proxy::start(server).await;
         self.set(variable, format!("http://{}", proxy.address()));
         proxy
     }

@@ -42,6 +42,8 @@ pub struct Loader<'a> {
     /// What the names of the encoder's tensors begin with below the prefix: `embeddings`, `encoder`.
     parts: BTreeSet<String>,
     wrong: Vec<String>,
+    /// Names of tensors with values that are not finite.
+    not_finite: Vec<String>,
     /// Names of the tensors that were initialised.
     initialised: Vec<String>,
 }
@@ -70,6 +72,7 @@ impl<'a> Loader<'a> {
             parameters: Vec::new(),
             parts: BTreeSet::new(),
             wrong: Vec::new(),
+            not_finite: Vec::new(),
             initialised: Vec::new(),
         })
     }
@@ -155,6 +158,12 @@ impl<'a> Loader<'a> {
         if !self.wrong.is_empty() {
             return Err(self.misfit());
         }
+        if !self.not_finite.is_empty() {
+            let broken = some(&self.not_finite);
+            return Err(Failure::user(format!(
+                "{file} holds values that are no numbers, or infinite, in {broken}"
+            )));
+        }
         let (surplus, unused): (Vec<String>, Vec<String>) = self
             .weights
             .left()
@@ -211,6 +220,8 @@ impl<'a> Loader<'a> {
         if found.size() != shape {
             self.wrong
                 .push(format!("{name} has the shape {:?}, not {shape:?}", found.size()));
+        } else if !found.sum(Kind::Double).double_value(&[]).is_finite() {
+            self.not_finite.push(name.to_owned());
         }
         Some(found)
     }
