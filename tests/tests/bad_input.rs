@@ -294,12 +294,12 @@ fn memory_that_is_too_small() {
     machine.write_project(
         "sentiment",
         &[
-            ("TRAIN_BATCH_SIZE", "4096"),
+            ("TRAIN_BATCH_SIZE", "16384"),
             ("VALIDATION_DATA", ""),
             ("MAX_LENGTH", "64"),
         ],
     );
-    let long: String = (0..4096)
+    let long: String = (0..16384)
         .map(|row| {
             format!(
                 "{{\"text\": \"{} {row}\", \"label\": \"l{}\"}}\n",
