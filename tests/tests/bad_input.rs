@@ -287,19 +287,19 @@ fn memory_that_is_too_small() {
     // The room for libtorch's libraries, and hardly more.
     fs::write(
         &trainer,
-        format!("#!/bin/bash\nulimit -v 2300000\nexec {} \"$@\"\n", real.display()),
+        format!("#!/bin/bash\nulimit -v 1700000\nexec {} \"$@\"\n", real.display()),
     )
     .unwrap();
     make_executable(&trainer);
     machine.write_project(
         "sentiment",
         &[
-            ("TRAIN_BATCH_SIZE", "16384"),
+            ("TRAIN_BATCH_SIZE", "4096"),
             ("VALIDATION_DATA", ""),
             ("MAX_LENGTH", "64"),
         ],
     );
-    let long: String = (0..16384)
+    let long: String = (0..4096)
         .map(|row| {
             format!(
                 "{{\"text\": \"{} {row}\", \"label\": \"l{}\"}}\n",
