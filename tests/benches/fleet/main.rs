@@ -23,10 +23,11 @@ const ROUNDS: usize = 3;
 /// What a reader of the table must know.
 const ABOUT: &str = "\
 # What the fleet costs
-Written by `make bench`: medians of three rounds with the least and the most, both sides in one run; a ratio is the median \
+Written by `make bench`: medians of the rounds with the least and the most, both sides in one run; a ratio is the median \
 of the rounds' ratios, above 1 where ours is better. The store is a folder; RabbitMQ and moto (S3, SQS) run on the same \
 machine. From publishing to the trainer's start, ours starts a process for each job, whose record and claim are on disk \
-before, while Celery's task begins in a process that is warm and reads nothing.
+before, while Celery's task begins in a process that is warm and reads nothing. moto reads the whole object for each range that is asked for, and ours downloads in ranges: that row says \
+nothing of S3.
 ";
 
 fn main() -> Result<()> {

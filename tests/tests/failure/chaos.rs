@@ -170,7 +170,9 @@ async fn all_end(site: &Site<'_>, ids: &[JobId], chaos: &mut Chaos<'_>) {
             open.len(),
             chaos.did
         );
-        let pause = Duration::from_millis(chaos.random.random_range(500..3500));
+        // A bucket's slow server leaves a job longer in the line of fire.
+        let pause = if site.pair.has_bucket() { 500..3500 } else { 100..1500 };
+        let pause = Duration::from_millis(chaos.random.random_range(pause));
         tokio::time::sleep(pause).await;
         chaos.strike().await;
         let mut running = Vec::new();

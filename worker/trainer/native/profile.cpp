@@ -1,5 +1,4 @@
-// Where the time of a step goes: every operation of libtorch with its callers, by at::RecordFunction. As in libtorch.cpp, a
-// function gives a message to be freed, or null where all went well.
+// Where the time of a step goes: every operation of libtorch with its callers, by at::RecordFunction.
 #include <ATen/core/Tensor.h>
 #include <ATen/record_function.h>
 
