@@ -1,6 +1,6 @@
 """The Python tools that a user would pick instead, as a process of its own: peer.py REQUEST.json; one JSON line on stdout.
 
-REQUEST: kind (classify, tag, keywords, start), model (a folder), train, validation (files), options (of the peer)."""
+REQUEST: kind (classify, tag, keywords), model (a folder), train, validation (files), options (of the peer)."""
 import json
 import os
 import sys
@@ -32,7 +32,7 @@ def rows(path):
     return [json.loads(line) for line in open(path, encoding="utf-8")]
 
 
-def fine_tuning(examples, held_out, labels, head, score):
+def fine_tuning(examples, collator, labels, head, score):
     """Trains with HF Trainer; speed, time of evaluation, and what `score` makes of logits and gold labels."""
     import torch
     from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments, set_seed
@@ -54,7 +54,7 @@ def fine_tuning(examples, held_out, labels, head, score):
                "learning_rate": REQUEST["rate"], "seed": REQUEST["seed"], "report_to": [], "save_strategy": "no",
                "logging_strategy": "no", "disable_tqdm": True, "use_cpu": True, **REQUEST["options"]}
     trainer = Trainer(model=model, args=TrainingArguments(**options), train_dataset=train,
-                      data_collator=held_out(tokenizer), callbacks=[Clock()])
+                      data_collator=collator(tokenizer), callbacks=[Clock()])
     begun = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - begun

@@ -61,7 +61,8 @@ def trainer(binary, work, threads, request, precision):
                     "save_strategy": "no", "save_steps": 1, "save_total_limit": 1, "load_best_model_at_end": False,
                     "metric_for_best_model": metric, "early_stopping_patience": None}
     job = {"schema": 1, "pipeline": request["kind"], "task": task, "model": "model", "seed": request["seed"],
-           "precision": precision, "max_rows": None, "training": training, "validation_data": source("validation") if training else None,
+           "precision": precision, "max_rows": None, "training": training,
+           "validation_data": source("validation") if training else None,
            "columns": {"text": "text", "label": "label", "tokens": "tokens", "tags": "tags",
                        "keyphrases": "keyphrases"},
            "max_length": 128 if training else None, "eval_batch_size": request["eval_batch"],
@@ -81,7 +82,7 @@ def trainer(binary, work, threads, request, precision):
                   "--checkpoints", str(folder / "checkpoints")], threads,
                  lambda line, at: events.append({**json.loads(line), "at": at}))
     report = json.loads((folder / "outputs" / "report.json").read_text())
-    found = {"memory": memory, "precision": report["environment"]["precision"],
+    found = {"memory": memory,
              "ready": next(event["at"] for event in events if event["event"] == "ready")}
     if training:
         found.update(samples_per_second=rate(events, "train", request["batch"]),
