@@ -339,3 +339,23 @@ fn bf16_trains_to_nearly_the_same_and_is_recorded() {
     let half = loss(&outputs);
     assert!(half != whole && (half - whole).abs() < 0.1, "{half} {whole}");
 }
+
+#[test]
+fn a_profile_says_where_the_time_goes_and_changes_nothing() {
+    let job = Job::new("bert-text", "text-classification");
+    let folder = job.folder.path().join("profile");
+    let output = job.command("profiled").arg("--profile").arg(&folder).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let table = read("profile.md");
+    assert!(
+        table.contains("| forward | aten::addmm |") && table.contains("| optimizer |"),
+        "{table}"
+    );
+    assert!(read("profile.folded").contains("backward;") && read("profile.svg").contains("<svg"));
+    let weights = |outputs: &Path| std::fs::read(outputs.join("model_artifacts/model.safetensors")).unwrap();
+    // By the binary too, whose matrices MKL multiplies in another way than those of a test.
+    assert!(job.command("plain").output().unwrap().status.success());
+    let of = |name: &str| weights(&job.folder.path().join(name));
+    assert!(of("outputs-plain") == of("outputs-profiled"), "other weights");
+}
