@@ -7,6 +7,7 @@ mod failure;
 #[cfg(test)]
 mod fixture;
 mod follow;
+mod github;
 mod job_view;
 mod liveness;
 mod local_worker;
@@ -30,13 +31,22 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&failure::Failure::new(shared::exit::ExitCode::Infrastructure, error)),
     };
-    let result = runtime.block_on(commands::execute(cli));
+    let mut github = github::GitHub::of(|name| std::env::var(name).ok());
+    github.iter_mut().for_each(github::GitHub::hush);
+    let result = runtime.block_on(commands::execute(cli, github.as_mut()));
     // A request that hangs must not keep a command from ending.
     runtime.shutdown_background();
-    match result {
-        Ok(code) => code.into(),
-        Err(failure) => fail(&failure),
+    let code = match &result {
+        Ok(code) => (*code).into(),
+        Err(failure) => fail(failure),
+    };
+    if let Some(github) = &mut github {
+        match &result {
+            Ok(_) => github.speak(),
+            Err(failure) => github.failed(failure),
+        }
     }
+    code
 }
 
 fn fail(failure: &failure::Failure) -> ExitCode {

@@ -64,6 +64,13 @@ impl ExitCode {
             .unwrap_or(Self::Ok)
     }
 
+    /// Its place in the order of [`ExitCode::of_all`]; what is not in it comes last.
+    #[must_use]
+    pub fn rank(self) -> usize {
+        let place = WORST_FIRST.iter().position(|code| *code == self);
+        place.unwrap_or(WORST_FIRST.len())
+    }
+
     /// The number.
     #[must_use]
     pub fn number(self) -> u8 {

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::follow::{Follow, Limits};
+use crate::github::GitHub;
 use crate::out;
 use crate::site::Site;
 use shared::exit::ExitCode;
@@ -23,7 +24,7 @@ pub(crate) struct Args {
 ///
 /// # Errors
 /// Exit 64 for a job that nobody published.
-pub(crate) async fn execute(site: &Site, args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn execute(site: &Site, github: Option<&mut GitHub>, args: Args) -> Result<ExitCode, Failure> {
     let yard = site.connect().await?;
     let mut follow = Follow::new(&yard);
     for id in &args.jobs {
@@ -35,6 +36,10 @@ pub(crate) async fn execute(site: &Site, args: Args) -> Result<ExitCode, Failure
     };
     let views = follow.until_ended(site, limits).await?;
     out::ended(site.format, &yard, &views)?;
+    if let Some(github) = github {
+        let jobs = views.iter().map(|ended| (&ended.job, &ended.view, ended.code));
+        github.report(&yard, jobs).await?;
+    }
     Ok(ExitCode::of_all(
         &views.iter().map(|ended| ended.code).collect::<Vec<_>>(),
     ))

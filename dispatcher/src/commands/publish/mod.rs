@@ -6,6 +6,7 @@ pub(crate) mod record;
 
 use crate::failure::Failure;
 use crate::follow::{Follow, Limits};
+use crate::github::GitHub;
 use crate::matrix;
 use crate::out;
 use crate::site::{Site, Yard};
@@ -77,7 +78,7 @@ pub(crate) struct Args {
 /// # Errors
 /// Exit 64 for bad settings before any connection, 20 for a model that the hub does not have, 69 for a hub, store or
 /// queue that cannot be reached.
-pub(crate) async fn execute(site: &Site, args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn execute(site: &Site, github: Option<&mut GitHub>, args: Args) -> Result<ExitCode, Failure> {
     let prepared = orders(&args)?
         .into_iter()
         .map(|order| prepare::prepare(site, order))
@@ -104,6 +105,14 @@ pub(crate) async fn execute(site: &Site, args: Args) -> Result<ExitCode, Failure
         ExitCode::of_all(&published.iter().map(|one| one.code).collect::<Vec<_>>())
     };
     out::published(site.format, &yard, &published)?;
+    match github {
+        Some(github) if args.wait => {
+            let jobs = published.iter().map(|one| (&one.job, &one.view, one.code));
+            github.report(&yard, jobs).await?;
+        }
+        Some(github) => github.published(published.iter().map(|one| (&one.view, one.code)))?,
+        None => {}
+    }
     Ok(code)
 }
 
