@@ -8,6 +8,7 @@
 mod celery;
 mod jobs;
 mod latency;
+mod ranges;
 mod rates;
 mod table;
 mod transfers;
@@ -26,8 +27,8 @@ const ABOUT: &str = "\
 Written by `make bench`: medians of the rounds with the least and the most, both sides in one run; a ratio is the median \
 of the rounds' ratios, above 1 where ours is better. The store is a folder; RabbitMQ and moto (S3, SQS) run on the same \
 machine. From publishing to the trainer's start, ours starts a process for each job, whose record and claim are on disk \
-before, while Celery's task begins in a process that is warm and reads nothing. moto reads the whole object for each range that is asked for, and ours downloads in ranges: that row says \
-nothing of S3.
+before, while Celery's task begins in a process that is warm and reads nothing. Uploads go to moto, downloads come from \
+memory: a server of the benchmark's own, since moto reads the whole object for each range that is asked for.
 ";
 
 fn main() -> Result<()> {

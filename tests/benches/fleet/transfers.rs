@@ -1,6 +1,7 @@
-//! A large file to a bucket and back: the store's own transfer, which also hashes, beside the SDK used plainly. The server
-//! is the tests' own, on this machine: the figures compare clients, they say nothing of a network.
+//! A large file to a bucket and back: the store's own transfer, which also hashes, beside the SDK used plainly. The servers
+//! are on this machine: the figures compare clients, they say nothing of a network.
 
+use crate::ranges::Ranges;
 use crate::table::{Aim, Better, Measure, Table};
 use anyhow::{Context, Result};
 use aws_sdk_s3::Client;
@@ -8,6 +9,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use futures::{StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
+use shared::aws::AwsAccess;
 use shared::store::Key;
 use std::path::Path;
 use std::time::Instant;
@@ -24,14 +26,13 @@ pub(crate) async fn measure(table: &mut Table) -> Result<()> {
     let server = AwsServer::get();
     let bucket = server.bucket().await;
     let store = shared::store::connect(&format!("s3://{bucket}"), &server.access()).await?;
-    let plain = Plain::new(server, &bucket);
+    let plain = Plain::new(server.endpoint(), &bucket);
     let folder = TempDir::new()?;
     let file = folder.path().join("file");
     let mut bytes = vec![0_u8; SIZE];
     rand::fill(&mut bytes[..]);
     let sha256 = hex::encode(Sha256::digest(&bytes));
     std::fs::write(&file, &bytes)?;
-    drop(bytes);
 
     // What the SDK does best: one request, or parts at once.
     let whole = rate(plain.put(&file)).await?;
@@ -40,6 +41,13 @@ pub(crate) async fn measure(table: &mut Table) -> Result<()> {
     let ours = rate(async { Ok(store.put_file_new(&key, &file, &sha256).await?) }).await?;
     table.add(measure_of("upload of 256 MiB"), ours, Some(whole.max(parts)));
 
+    let server = Ranges::of(bytes.into()).await?;
+    let access = AwsAccess {
+        s3_endpoint: Some(server.endpoint.clone()),
+        ..AwsServer::get().access()
+    };
+    let store = shared::store::connect(&format!("s3://{bucket}"), &access).await?;
+    let plain = Plain::new(&server.endpoint, &bucket);
     let whole = rate(plain.get(&folder.path().join("whole"))).await?;
     let ranges = rate(plain.get_ranges(&folder.path().join("ranges"))).await?;
     let back = folder.path().join("back");
@@ -74,12 +82,12 @@ struct Plain {
 }
 
 impl Plain {
-    fn new(server: &AwsServer, bucket: &str) -> Self {
+    fn new(endpoint: &str, bucket: &str) -> Self {
         let keys = aws_sdk_s3::config::Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "bench");
         let config = aws_sdk_s3::Config::builder()
             .behavior_version_latest()
             .region(aws_sdk_s3::config::Region::new(REGION))
-            .endpoint_url(server.endpoint())
+            .endpoint_url(endpoint)
             .force_path_style(true)
             .credentials_provider(keys)
             .build();
