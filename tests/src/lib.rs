@@ -20,4 +20,5 @@ pub mod sandbox;
 pub mod sqs;
 pub mod store_suite;
 pub mod tiny_model;
+pub mod workflow;
 pub mod yard;

@@ -59,6 +59,12 @@ impl Ground {
             .collect()
     }
 
+    /// The machine that published it: its project's settings and its hub.
+    #[must_use]
+    pub fn machine(&self) -> &Sandbox {
+        &self.machine
+    }
+
     /// The id of that job.
     #[must_use]
     pub fn id(&self) -> JobId {
