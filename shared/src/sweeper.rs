@@ -12,6 +12,7 @@ use crate::ledger::{
 use crate::publication::Destination;
 use crate::queue::{Message, Queue, QueueError};
 use crate::telemetry::Chain;
+use futures::{StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,9 @@ const ANNOUNCE_DOUBLINGS: u32 = 9;
 const UPLOADS_EVERY: Duration = Duration::from_secs(3600);
 /// … and removed when they began so long ago that nobody can be sending them.
 const UPLOADS_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// Staged blobs that are deleted at once.
+const DELETED_AT_ONCE: usize = 8;
 
 /// What a sweep can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -296,10 +300,13 @@ pub async fn clean_staged(ledger: &Ledger, id: &JobId, now: &Snapshot) -> Result
     for name in store.list_names(&folder).await? {
         let Ok(epoch) = name.parse::<u64>() else { continue };
         if epoch < now.state.epoch || (epoch == now.state.epoch && now.state.status.is_terminal()) {
-            for entry in store.list(&folder.join(&name)?).await? {
-                store.delete(&entry.key).await?;
-                deleted += 1;
-            }
+            let blobs = store.list(&folder.join(&name)?).await?;
+            deleted += blobs.len() as u64;
+            let deletes = blobs
+                .into_iter()
+                .map(|blob| async move { store.delete(&blob.key).await });
+            let deletes = futures::stream::iter(deletes).buffer_unordered(DELETED_AT_ONCE);
+            deletes.try_collect::<Vec<()>>().await?;
         }
     }
     Ok(deleted)

@@ -8,7 +8,12 @@ use shared::gate;
 use shared::ledger::{Event, FailureCause, Snapshot, Status};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// The stage that publishes.
+const REGISTER: &str = "register";
+/// A stage of a job that waits for nothing is over sooner, and its write would be what is waited for.
+const SAID_AFTER: Duration = Duration::from_millis(300);
 
 /// Walks a claimed job through its stages; `claimed` is its state under this claim.
 pub async fn run(work: &Work<'_>, claimed: &Snapshot) -> Ending {
@@ -17,7 +22,7 @@ pub async fn run(work: &Work<'_>, claimed: &Snapshot) -> Ending {
         Status::Publishing => {
             // As it is once the stage is said, or its write and the last one would fence each other.
             let doing = async { register::roll_forward(work, &work.claim.snapshot().await).await };
-            stage(work, "register", doing).await
+            stage(work, REGISTER, doing).await
         }
         _ => walk(work, claimed).await,
     };
@@ -33,7 +38,7 @@ async fn walk(work: &Work<'_>, claimed: &Snapshot) -> Result<Ending, Ending> {
         work.log.line("done; nothing is registered, as asked");
         return Ok(Ending::Completed);
     }
-    stage(work, "register", register::run(work, &trained)).await
+    stage(work, REGISTER, register::run(work, &trained)).await
 }
 
 /// Everything until the result is there and good enough.
@@ -88,13 +93,13 @@ fn check_gate(conditions: &[String], scores: &BTreeMap<String, f64>) -> Result<(
 }
 
 /// One stage: said in the state, the log and the series. In the state it is said while it is done, since only people
-/// read it there; who finds himself fenced by it stops at once.
+/// read it there, and not at all where it is over before they could; who finds himself fenced by it stops at once.
 async fn stage<T>(
     work: &Work<'_>,
     name: &'static str,
     doing: impl Future<Output = Result<T, Ending>>,
 ) -> Result<T, Ending> {
-    if work.interruption.is_stopping() && name != "register" {
+    if work.interruption.is_stopping() && name != REGISTER {
         return Err(Ending::Interrupted);
     }
     let said = async { Ok::<_, Ending>(work.claim.write(Event::Stage(name.to_owned())).await?) };
@@ -102,19 +107,32 @@ async fn stage<T>(
     tracing::info!(job = %work.claim.id(), token = work.claim.token(), stage = name, "stage");
     let started = Instant::now();
     let doing = async {
-        Ok(tokio::select! {
+        tokio::select! {
             done = doing => done,
-            () = work.interruption.hard().cancelled(), if name == "register" => Err(Ending::Interrupted),
-        })
+            () = work.interruption.hard().cancelled(), if name == REGISTER => Err(Ending::Interrupted),
+        }
     };
-    let (_, done) = tokio::try_join!(said, doing)?;
+    let mut doing = std::pin::pin!(doing);
+    // Publishing goes on from the state as it is once the stage is said.
+    let early = match name {
+        REGISTER => None,
+        _ => tokio::time::timeout(SAID_AFTER, &mut doing).await.ok(),
+    };
+    let done = match early {
+        Some(Ok(done)) => done,
+        Some(Err(ending)) => {
+            said.await?;
+            return Err(ending);
+        }
+        None => tokio::try_join!(said, doing)?.1,
+    };
     let project = work.job.content.project.as_str();
     work.context
         .metrics
         .stage_seconds
         .with_label_values(&[project, name])
         .observe(started.elapsed().as_secs_f64());
-    done
+    Ok(done)
 }
 
 #[cfg(test)]

@@ -72,17 +72,16 @@ struct Publication<'a> {
 impl Publication<'_> {
     async fn make_visible(&self) -> Result<(), PublicationError> {
         // Collected first: a stream that maps references makes a future that cannot be sent between threads.
-        let copies: Vec<_> = self
-            .decision
-            .files
-            .iter()
-            .map(|file| self.copy(&file.path, &file.sha256))
+        let files = self.decision.files.iter().map(|file| (&*file.path, &*file.sha256));
+        let manifest = std::iter::once((MANIFEST, &*self.decision.manifest_sha256));
+        let copies: Vec<_> = files
+            .chain(manifest)
+            .map(|(path, sha256)| self.copy(path, sha256))
             .collect();
         futures::stream::iter(copies)
             .buffer_unordered(AT_ONCE)
             .try_collect::<Vec<()>>()
             .await?;
-        self.copy(MANIFEST, &self.decision.manifest_sha256).await?;
         crash::point("before-card");
         self.write_card().await?;
         crash::point("after-card");

@@ -14,8 +14,10 @@ use futures::{StreamExt, TryStreamExt};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// Files that are hashed and sent at once.
-const AT_ONCE: usize = 4;
+/// Files that are read at once.
+const HASHED_AT_ONCE: usize = 4;
+/// Files that are sent at once.
+const SENT_AT_ONCE: usize = 8;
 
 /// A file of the version to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,38 +44,49 @@ pub async fn stage(
     let store = claim.ledger().store().as_ref();
     let destination = Destination::new(&job.content.target)?;
     check(&destination, &files)?;
-    let mut decided: Vec<DecidedFile> = futures::stream::iter(files)
-        .map(|file| send(claim, file))
-        .buffer_unordered(AT_ONCE)
+    let hashed: Vec<(DecidedFile, PathBuf)> = futures::stream::iter(files)
+        .map(hash)
+        .buffer_unordered(HASHED_AT_ONCE)
         .try_collect()
         .await?;
+    let mut decided: Vec<DecidedFile> = hashed.iter().map(|(file, _)| file.clone()).collect();
     decided.sort_by(|a, b| a.path.cmp(&b.path));
     let manifest = Manifest::new(claim.id().clone(), &decided).to_vec()?;
     let manifest_sha256 = digest::of_bytes(&manifest);
     let card = facts.template(claim.id(), job, &decided, &manifest_sha256)?;
     let card_sha256 = digest::of_bytes(&card);
-    put(store, claim, &manifest_sha256, manifest).await?;
-    put(store, claim, &card_sha256, card).await?;
+    // All of it side by side, since each waits for the disk or the network.
+    let files = futures::stream::iter(hashed)
+        .map(|(file, source)| send(claim, file.sha256, source))
+        .buffer_unordered(SENT_AT_ONCE)
+        .try_collect::<Vec<()>>();
+    let (_, (), (), floor) = futures::try_join!(
+        files,
+        put(store, claim, &manifest_sha256, manifest),
+        put(store, claim, &card_sha256, card),
+        floor(store, &destination),
+    )?;
     Ok(Decision {
         manifest_sha256,
         card_sha256,
         files: decided,
-        floor: floor(store, &destination).await?,
+        floor,
         token: claim.token(),
         epoch: claim.epoch(),
     })
 }
 
-async fn send(claim: &Claim, file: LocalFile) -> Result<DecidedFile, PublicationError> {
+async fn hash(file: LocalFile) -> Result<(DecidedFile, PathBuf), PublicationError> {
     let (sha256, size) = digest::of_file(&file.source).await?;
+    let path = file.path;
+    Ok((DecidedFile { path, sha256, size }, file.source))
+}
+
+async fn send(claim: &Claim, sha256: String, source: PathBuf) -> Result<(), PublicationError> {
     let key = blob(claim, &sha256)?;
-    once::put_file(claim.ledger().store().as_ref(), &key, &file.source, &sha256).await?;
+    once::put_file(claim.ledger().store().as_ref(), &key, &source, &sha256).await?;
     crash::point("in-staging");
-    Ok(DecidedFile {
-        path: file.path,
-        sha256,
-        size,
-    })
+    Ok(())
 }
 
 async fn put(store: &dyn Store, claim: &Claim, sha256: &str, bytes: Vec<u8>) -> Result<(), PublicationError> {

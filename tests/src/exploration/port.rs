@@ -39,10 +39,14 @@ pub struct PortStore {
     pub tables: SharedTables,
     /// The rule that is left out.
     pub without: Option<Rule>,
+    /// Held by the operation that waits for its answer. What a program does side by side is explored in the one order in
+    /// which it begins: those operations write different keys, and nobody acts on one before all are answered.
+    pub turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl PortStore {
     async fn ask(&self, operation: Operation) -> Answer {
+        let _turn = self.turn.lock().await;
         let mut asked = false;
         std::future::poll_fn(move |context| {
             let mut port = lock(&self.port);

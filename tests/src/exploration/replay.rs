@@ -188,6 +188,7 @@ impl Replay {
             port: port.clone(),
             tables: self.tables.clone(),
             without: self.without,
+            turn: Arc::default(),
         };
         let (job, from, decision) = match program {
             Program::Claim { job, from, .. } | Program::Clean { job, from } => (job, Some(from), None),
