@@ -14,6 +14,7 @@ mod error;
 mod event;
 mod fingerprint;
 pub(crate) mod keys;
+mod known;
 pub mod lease;
 pub(crate) mod once;
 pub(crate) mod patience;
@@ -38,6 +39,7 @@ pub use write::Applied;
 
 use crate::job::JobId;
 use crate::store::Store;
+use known::Known;
 use std::sync::Arc;
 
 /// The only way to read and write jobs and their states. Cheap to clone.
@@ -45,6 +47,7 @@ use std::sync::Arc;
 pub struct Ledger {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    known: Arc<Known>,
 }
 
 impl Ledger {
@@ -54,6 +57,7 @@ impl Ledger {
         Self {
             store,
             clock: Arc::new(BootClock),
+            known: Arc::default(),
         }
     }
 
@@ -67,6 +71,11 @@ impl Ledger {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// What this process remembers.
+    pub(crate) fn known(&self) -> &Known {
+        &self.known
     }
 
     /// Its time.

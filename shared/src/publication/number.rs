@@ -3,7 +3,7 @@
 use super::error::PublicationError;
 use super::target::{Destination, canonical};
 use crate::job::JobId;
-use crate::ledger::{Decision, patience};
+use crate::ledger::{Decision, Ledger, patience};
 use crate::store::{Conflict, Key, Object, Store, StoreError};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,34 @@ use std::sync::Arc;
 struct Record {
     job: JobId,
     manifest: String,
+}
+
+/// Numbers in a row that are looked at one by one before all are looked through.
+const LOOKS: usize = 16;
+
+/// The floor of a decision: [`floor`] at first, and from there on the next number that is free, which costs two requests
+/// however many versions there are.
+pub(super) async fn next(ledger: &Ledger, destination: &Destination) -> Result<u64, PublicationError> {
+    let store = ledger.store().as_ref();
+    if let Some(known) = ledger.known().get(destination.records()) {
+        for number in (known..).take(LOOKS) {
+            if !is_taken(store, destination, number).await? {
+                ledger.known().raise(destination.records(), number);
+                return Ok(number);
+            }
+        }
+    }
+    let number = floor(store, destination).await?;
+    ledger.known().raise(destination.records(), number);
+    Ok(number)
+}
+
+/// By a record, or by a folder of another writer.
+async fn is_taken(store: &dyn Store, destination: &Destination, number: u64) -> Result<bool, PublicationError> {
+    if store.size(&destination.record(number)?).await?.is_some() {
+        return Ok(true);
+    }
+    Ok(!store.list_names(&destination.version(number)?).await?.is_empty())
 }
 
 /// One more than every number that is taken: by a record, or by a folder that was there before Trainyard was.
@@ -95,4 +123,57 @@ fn read(key: &Key, object: &Object) -> Result<Record, PublicationError> {
         key: key.clone(),
         reason: error.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Target;
+    use crate::publication::CARD;
+    use crate::store::memory::MemoryStore;
+
+    fn destination() -> Destination {
+        let target = Target {
+            environment: "dev".into(),
+            root: "registry".into(),
+            workspace: "acme".into(),
+            project: "sentiment".into(),
+            model: "SEN-TRAINED".into(),
+            model_type: "trained".into(),
+        };
+        Destination::new(&target).expect("keys")
+    }
+
+    async fn put(ledger: &Ledger, key: Key) {
+        ledger.store().put_new(&key, Bytes::from("x")).await.expect("new");
+    }
+
+    /// What another process would say, which remembers nothing.
+    async fn fresh(ledger: &Ledger, destination: &Destination) -> u64 {
+        floor(ledger.store().as_ref(), destination).await.expect("a floor")
+    }
+
+    #[tokio::test]
+    async fn what_others_took_meanwhile_is_passed() {
+        let (ledger, at) = (Ledger::new(Arc::new(MemoryStore::new())), destination());
+        assert_eq!(next(&ledger, &at).await.expect("a number"), 1);
+        for number in 1..=3 {
+            put(&ledger, at.record(number).expect("a key")).await;
+        }
+        // Of a writer that keeps no records.
+        put(&ledger, at.file(4, CARD).expect("a key")).await;
+        assert_eq!(next(&ledger, &at).await.expect("a number"), 5);
+        assert_eq!(fresh(&ledger, &at).await, 5);
+    }
+
+    #[tokio::test]
+    async fn many_are_looked_through_at_once() {
+        let (ledger, at) = (Ledger::new(Arc::new(MemoryStore::new())), destination());
+        assert_eq!(next(&ledger, &at).await.expect("a number"), 1);
+        for number in 1..=100 {
+            put(&ledger, at.record(number).expect("a key")).await;
+        }
+        assert_eq!(next(&ledger, &at).await.expect("a number"), 101);
+        assert_eq!(ledger.known().get(at.records()), Some(101));
+    }
 }

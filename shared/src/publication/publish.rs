@@ -46,6 +46,7 @@ pub async fn roll_forward(
     crash::point("after-decision");
     let destination = Destination::new(&job.content.target)?;
     let number = number::take(ledger.store().as_ref(), &destination, id, decision).await?;
+    ledger.known().raise(destination.records(), number.saturating_add(1));
     crash::point("after-number");
     let publication = Publication {
         ledger,

@@ -3,7 +3,7 @@
 use super::card::CardFacts;
 use super::error::PublicationError;
 use super::manifest::Manifest;
-use super::number::floor;
+use super::number;
 use super::target::{CARD, Destination, MANIFEST};
 use crate::crash;
 use crate::job::Job;
@@ -64,7 +64,7 @@ pub async fn stage(
         files,
         put(store, claim, &manifest_sha256, manifest),
         put(store, claim, &card_sha256, card),
-        floor(store, &destination),
+        number::next(claim.ledger(), &destination),
     )?;
     Ok(Decision {
         manifest_sha256,

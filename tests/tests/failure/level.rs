@@ -45,7 +45,7 @@ fn worker_stays_level(pair: Pair, jobs: u32) {
     let ground = Ground::new(BROKER, QUICK);
     in_lanes(1, vec![()], async |()| {
         let site = Site::new(&ground, pair).await;
-        let worker = site.start_with("worker", &["run"], &[("TRAINYARD_LEASE", "30s")]);
+        let worker = site.start_with("worker", &["run", "--slots", "4"], &[("TRAINYARD_LEASE", "30s")]);
         let mut all = do_jobs(&site, 0..WARM_UP).await;
         let before = size(worker.id());
         for from in (WARM_UP..WARM_UP + jobs).step_by(100) {
