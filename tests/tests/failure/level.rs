@@ -1,4 +1,5 @@
-//! A worker that does thousands of jobs needs no more memory and no more files at the end than at the beginning.
+//! A worker that does thousands of jobs needs no more memory and no more files at the end than at the beginning. Each kind
+//! of queue and each kind of store is in one of the pairs here; a broker with a bucket would be the same code again.
 
 use crate::BROKER;
 use shared::job::JobId;
@@ -76,12 +77,6 @@ fn two_thousand_jobs_on_one_machine_leave_a_worker_as_it_was() {
 #[ignore = "make test-failure"]
 fn two_thousand_jobs_on_rabbitmq_leave_a_worker_as_it_was() {
     worker_stays_level(Pair::RabbitDirectory, 2000);
-}
-
-#[test]
-#[ignore = "make test-failure"]
-fn two_thousand_jobs_between_a_broker_and_a_bucket_leave_a_worker_as_it_was() {
-    worker_stays_level(Pair::RabbitS3, 2000);
 }
 
 #[test]
