@@ -40,6 +40,8 @@ expect() {
   local code=$1 what=$2 log start got=0; shift 2
   log=$(mktemp); start=$(date +%s.%N)
   "$@" >"$log" 2>&1 </dev/null || got=$?
+  # make has one code for whatever fails, and names the recipe's in its last line.
+  if [ "$got" = 2 ]; then got=$(sed -n 's/^make: \*\*\* .* Error \([0-9]*\)$/\1/p' "$log" | tail -n 1); fi
   if [ "$got" = "$code" ]; then printf 'ok      %s: exit code %s %s(%.0f s)%s\n' "$what" "$got" "$dim" "$(elapsed "$start")" "$plain"
   else printf '%sFAILED%s  %s: exit code %s, expected %s\n' "$red" "$plain" "$what" "$got" "$code"; tail -n 60 "$log"; failures=$((failures + 1)); fi
   last=$log
