@@ -7,7 +7,7 @@ PROJECTS ?= keywords ner sentiment
 # Files that a macro declares, which cargo fmt does not look into.
 FAMILIES := $(wildcard worker/trainer/src/encoder/*.rs)
 
-.PHONY: help setup build start test bench test-failure lint fmt clean
+.PHONY: help setup build start test bench test-failure test-images lint fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][^:]*:.*## / { gsub(/projects\.[a-z]*\/% /, "", $$1); sub(/projects\.stop\/%/, "projects.{build,unit,integration,functional,start,stop}/<project>", $$1); printf "  \033[1m%-54s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST) | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi
@@ -29,6 +29,9 @@ bench: ## the fleet beside Celery, training beside HF Trainer and KeyBERT, each 
 
 test-failure: ## the long failure tests: kill at every step, zombies, chaos, leaks, the projects on fleets
 	@scripts/test-failure.sh
+
+test-images: ## the images and the compose file, built and run with a docker daemon of its own (root; half an hour the first time)
+	@tests/images/run.sh
 
 lint: setup ## formatting and lints
 	cargo fmt --all --check
