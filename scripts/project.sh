@@ -28,8 +28,8 @@ here() {
 
 # The plug-in where it is there, else the program of old.
 compose() {
-  if docker compose version >/dev/null 2>&1; then docker compose -f docker-compose.dev.yaml "$@"
-  elif command -v docker-compose >/dev/null; then docker-compose -f docker-compose.dev.yaml "$@"
+  if docker compose version >/dev/null 2>&1; then docker compose -f docker-compose.dev.yaml --profile component "$@"
+  elif command -v docker-compose >/dev/null; then docker-compose -f docker-compose.dev.yaml --profile component "$@"
   else die "there is no docker compose (Debian: apt-get install docker.io docker-compose), or say WITHOUT_DOCKER=true" 69; fi
 }
 

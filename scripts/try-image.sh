@@ -11,5 +11,5 @@ docker run --rm --env GITHUB_ACTIONS --env HF_TOKEN --env IMAGE_TAG="${image##*:
     code=0
     worker run --once || code=$?
     # Only for what it tells the page of the run.
-    dispatcher wait "$(tail -n 1 /tmp/job)" --timeout 5s || true
+    dispatcher wait "$(tail -n 1 /tmp/job)" --timeout 5s 2>&1 || true
     exit "$code"'

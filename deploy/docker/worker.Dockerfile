@@ -57,6 +57,10 @@ RUN apt-get update -q \
  && apt-get install -qy --no-install-recommends python3-venv libgomp1 \
  && rm -rf /var/lib/apt/lists/*
 RUN scripts/setup.sh consumer
+# Where `production` has them, and folders that give a volume its owner.
+RUN mkdir -p /usr/local/lib/trainyard .trainyard .cache/huggingface \
+ && cp scripts/component.sh scripts/lib.sh /usr/local/lib/trainyard/ \
+ && chown -R 10001:10001 .trainyard .cache
 ARG CARGO_PROFILE=release
 RUN cargo test -q --locked --profile "$CARGO_PROFILE" --workspace --lib --test projects --test project_errors --no-run
 ENV PATH=/out/bin:$PATH

@@ -9,6 +9,7 @@ use crate::commands::models::ModelView;
 use crate::commands::publish::Published;
 use crate::failure::Failure;
 use crate::follow::Ended;
+use crate::github;
 use crate::job_view::JobView;
 use crate::site::Yard;
 use comfy_table::{Table, presets};
@@ -180,7 +181,7 @@ pub(crate) fn log_text(format: Format, text: &str) -> Result<(), Failure> {
 /// Standard output cannot be written.
 pub(crate) fn document(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::new(ExitCode::Infrastructure, error))?;
-    print(&text)
+    print(&github::printable(&text, true))
 }
 
 /// Text with a line feed. Whoever has read enough (`| head`) is no failure, and changes no exit code.
@@ -188,7 +189,7 @@ pub(crate) fn document(value: &impl Serialize) -> Result<(), Failure> {
 /// # Errors
 /// Standard output cannot be written.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    match writeln!(std::io::stdout().lock(), "{text}") {
+    match writeln!(std::io::stdout().lock(), "{}", github::printable(text, false)) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             let error = anyhow::Error::new(error).context("failed to write to standard output");
             Err(Failure::new(ExitCode::Infrastructure, error))

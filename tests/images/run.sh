@@ -25,7 +25,7 @@ daemon() {
   as_root dockerd --data-root "$folder/data" --exec-root "$folder/exec" --pidfile "$folder/docker.pid" -H "$DOCKER_HOST" \
     >"$folder/dockerd.log" 2>&1 &
   dockerd=$!
-  trap 'as_root kill "$dockerd"; wait "$dockerd" || true' EXIT
+  trap 'restore; as_root kill "$dockerd"; wait "$dockerd" || true' EXIT
   local tries=0
   until docker info >/dev/null 2>&1; do
     kill -0 "$dockerd" 2>/dev/null || die "dockerd ended: $folder/dockerd.log"
@@ -41,7 +41,7 @@ expect() {
   log=$(mktemp); start=$(date +%s.%N)
   "$@" >"$log" 2>&1 </dev/null || got=$?
   # make has one code for whatever fails, and names the recipe's in its last line.
-  if [ "$got" = 2 ]; then got=$(sed -n 's/^make: \*\*\* .* Error \([0-9]*\)$/\1/p' "$log" | tail -n 1); fi
+  if [ "$got" = 2 ]; then got=$(sed -n 's/^make[^:]*: \*\*\* .* Error \([0-9]*\)$/\1/p' "$log" | tail -n 1); fi
   if [ "$got" = "$code" ]; then printf 'ok      %s: exit code %s %s(%.0f s)%s\n' "$what" "$got" "$dim" "$(elapsed "$start")" "$plain"
   else printf '%sFAILED%s  %s: exit code %s, expected %s\n' "$red" "$plain" "$what" "$got" "$code"; tail -n 60 "$log"; failures=$((failures + 1)); fi
   last=$log
@@ -60,15 +60,19 @@ models() {
 # with_setting FILE KEY=VALUE COMMAND...    runs it while the file says so; without another build
 with_setting() {
   local file=$1 setting=$2 code=0; shift 2
-  cp -p "$file" "$folder/setting"
+  cp -p "$file" "$folder/setting" && changed=$file
   sed -i "s|^${setting%%=*}=.*|$setting|" "$file"
   "$@" || code=$?
-  cp -p "$folder/setting" "$file"
+  restore
   return "$code"
 }
+changed=
+restore() { [ -z "$changed" ] || cp -p "$folder/setting" "$changed"; changed=; }
 
 setup_all() { packages; daemon; tests/images/bases.sh; scripts/setup.sh; }
 setup_all
+# What an earlier run left would be found instead of trained.
+PROJECT_NAME=sentiment compose --profile component --profile fleet down -v >/dev/null 2>&1 || true
 
 for project in keywords ner sentiment; do expect 0 "image of $project" target build "$project"; done
 expect 0 "image of the dispatcher" env PROJECT_NAME=sentiment docker-compose -f docker-compose.dev.yaml --profile fleet build dispatcher

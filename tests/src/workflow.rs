@@ -91,7 +91,8 @@ impl Ran {
     pub fn annotations(&self) -> Vec<(String, String, String)> {
         let mut annotations = Vec::new();
         let mut stopped: Option<String> = None;
-        for line in self.done.stderr.lines().map(str::trim_start) {
+        // The steps make one stream of the two.
+        for line in self.done.stdout.lines().map(str::trim_start) {
             if let Some(token) = &stopped {
                 if line == format!("::{token}::") {
                     stopped = None;

@@ -1,5 +1,6 @@
 //! Texts of jobs made harmless for what reads them: the runner's command parser, Markdown, its fences.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// The message of a workflow command.
@@ -41,6 +42,21 @@ pub(super) fn block(text: &str) -> String {
     format!("{fence}text\n{}\n{fence}\n", text.trim_end())
 }
 
+/// Text of which the runner takes no line for a command, were it to read it while it listens.
+#[must_use]
+pub(super) fn harmless(text: &str) -> Cow<'_, str> {
+    let commands = |line: &str| line.trim_start().starts_with("::") || line.contains("##[");
+    if !text.lines().any(commands) {
+        return Cow::Borrowed(text);
+    }
+    let line = |line: &str| match line.trim_start().strip_prefix("::") {
+        Some(rest) => format!(": :{rest}"),
+        None => line.to_owned(),
+    };
+    let lines: Vec<String> = text.split('\n').map(line).collect();
+    Cow::Owned(lines.join("\n").replace("##[", "## ["))
+}
+
 /// At most so many characters, with a sign of what was left out.
 #[must_use]
 pub(super) fn cut(text: &str, characters: usize) -> String {
@@ -74,6 +90,16 @@ mod tests {
         let text = block("a\n````\nb");
         assert!(text.starts_with("`````text\n") && text.ends_with("\n`````\n"), "{text}");
         assert!(block("plain").starts_with("```text\n"));
+    }
+
+    #[test]
+    fn no_line_is_a_command() {
+        assert_eq!(harmless("a ::b\n c"), "a ::b\n c");
+        assert_eq!(
+            harmless("a\n ::error::x\n::add-mask::y\n"),
+            "a\n: :error::x\n: :add-mask::y\n"
+        );
+        assert_eq!(harmless("a ##[error]b"), "a ## [error]b");
     }
 
     #[test]

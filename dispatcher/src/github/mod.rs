@@ -15,7 +15,19 @@ use shared::exit::ExitCode;
 use shared::job::Job;
 use shared::publication::Destination;
 use shared::store::Key;
+use std::borrow::Cow;
 use std::path::PathBuf;
+
+/// What is printed to standard output, where the runner cannot take it for commands. It reads both streams in no certain
+/// order, so that a token on one of them does not cover the other. `json`: the text stays the same document.
+#[must_use]
+pub(crate) fn printable(text: &str, json: bool) -> Cow<'_, str> {
+    match std::env::var("GITHUB_ACTIONS") {
+        Ok(value) if value == "true" && json => Cow::Owned(text.replace("##[", "##\\u005b")),
+        Ok(value) if value == "true" => escape::harmless(text),
+        _ => Cow::Borrowed(text),
+    }
+}
 
 /// The step that this process runs in.
 #[derive(Debug, Clone, Default)]
