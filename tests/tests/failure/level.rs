@@ -7,8 +7,8 @@ use tests::fleet::{Ground, Pair, QUICK, Site, assert_registered, in_lanes, until
 
 /// Jobs after which caches are full and pools have their size.
 const WARM_UP: u32 = 60;
-/// Jobs after which also the arenas of the allocator have theirs: where nothing is waited for, four jobs at a time are all
-/// over its threads, and 49 MiB became 66 within 1,500 jobs and stayed there.
+/// Jobs after which also the allocator's arenas have theirs: where nothing is waited for, four jobs at a time are all over
+/// its threads.
 const LONG_WARM_UP: u32 = 1000;
 /// Of glibc's allocator: with sixteen, what is resident says more of them than of the worker (6 MiB in use, 39 taken).
 const ARENAS: (&str, &str) = ("MALLOC_ARENA_MAX", "2");

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// A repository with the scripts and two projects, of which only one is CI's.
+/// A repository with the scripts and three projects, of which two are for CI: they have a prod.env.
 struct Repository(TempDir);
 
 impl Repository {
