@@ -17,12 +17,14 @@ pub struct DiskTooSmall {
 
 /// Bytes that a pipeline will write at most for a model of `model` bytes and training data of `data` bytes.
 ///
-/// The export holds the weights once. A checkpoint holds them and two moments of the optimizer, and one more is written
-/// beside those that are kept; each of the strategy's can name other best weights.
+/// The export holds the weights once. A checkpoint holds them and two moments of the optimizer. Where the strategy keeps any,
+/// one more is written beside those that are kept, and each can name other best weights.
 #[must_use]
 pub fn estimate(model: u64, data: u64, training: Option<&Training>) -> u64 {
     let best = training.is_some_and(|training| training.load_best_model_at_end);
-    let copies = 1 + training.map_or(0, |training| (1 + kept(training)) * (3 + u64::from(best)) + NEWEST * 3);
+    let strategys = training.map_or(0, kept);
+    let written = if strategys == 0 { 0 } else { strategys + 1 };
+    let copies = 1 + written * (3 + u64::from(best)) + training.map_or(0, |_| NEWEST * 3);
     model.saturating_mul(copies).saturating_add(data)
 }
 
@@ -111,7 +113,7 @@ mod tests {
     fn training_needs_room_for_every_checkpoint_that_is_kept_and_the_one_being_written() {
         assert_eq!(estimate(100, 7, None), 107);
         let needed = |training: &Training| estimate(100, 7, Some(training));
-        assert_eq!(needed(&training("no", 3, 10, false)), 107 + 4 * 300);
+        assert_eq!(needed(&training("no", 3, 10, false)), 107 + 3 * 300);
         assert_eq!(needed(&training("epoch", 3, 10, false)), 107 + 7 * 300);
         assert_eq!(needed(&training("epoch", 3, 2, false)), 107 + 6 * 300);
         assert_eq!(needed(&training("steps", 3, 10, false)), 107 + 14 * 300);
