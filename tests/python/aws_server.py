@@ -8,18 +8,20 @@ is served alone, but for the waiting of a long poll. A long poll whose client is
 import json
 import logging
 import os
-import select
-import socket
 import sys
 import threading
 import time
 
 os.environ["MOTO_S3_DEFAULT_MAX_KEYS"] = sys.argv[1] if len(sys.argv) > 1 else "1000"
 
+import moto.backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from moto.server import MotoRequestHandler
 from moto.sqs.models import SQSBackend
-from werkzeug.serving import make_server
+from waitress import create_server
+
+# moto asks the file system for each of its 170 folders, at every request.
+MODULES = frozenset(moto.backends.list_of_moto_modules())
+moto.backends.list_of_moto_modules = lambda: MODULES
 
 ALONE = threading.RLock()
 CLIENT = threading.local()
@@ -31,25 +33,19 @@ class OneAtATime:
         self.app = app
 
     def __call__(self, environ, start_response):
+        environ["RAW_URI"] = environ["REQUEST_URI"]
         if environ.get("HTTP_X_AMZ_TARGET") == "AmazonSQS.ReceiveMessage":
-            CLIENT.socket = environ.get("werkzeug.socket")
+            CLIENT.gone = environ["waitress.client_disconnected"]
             return self.app(environ, start_response)
         with ALONE:
             return list(self.app(environ, start_response))
-
-
-def client_is_gone():
-    client = getattr(CLIENT, "socket", None)
-    if client is None or not select.select([client], [], [], 0)[0]:
-        return False
-    return client.recv(1, socket.MSG_PEEK) == b""
 
 
 def receive_message(self, queue_name, count, wait_seconds_timeout, visibility_timeout, message_attribute_names=None):
     until = time.monotonic() + (wait_seconds_timeout or 0)
     while True:
         with ALONE:
-            if client_is_gone():
+            if CLIENT.gone():
                 return []
             found = take(self, queue_name, count, 0, visibility_timeout, message_attribute_names)
             queue = self.get_queue(queue_name)
@@ -64,12 +60,16 @@ SQSBackend.receive_message = receive_message
 
 
 def main():
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    MotoRequestHandler.protocol_version = "HTTP/1.1"
+    logging.getLogger("waitress").setLevel(logging.ERROR)
     app = OneAtATime(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(json.dumps({"port": server.server_port}), flush=True)
+    # A thread for each long poll of a fleet's workers. Bodies stay in memory, and connections open, as those of AWS do.
+    server = create_server(
+        app, host="127.0.0.1", port=0, threads=64, connection_limit=4000, asyncore_use_poll=True,
+        channel_request_lookahead=1, recv_bytes=1 << 18, inbuf_overflow=1 << 28, outbuf_overflow=1 << 28,
+        max_request_body_size=1 << 34,
+    )
+    threading.Thread(target=server.run, daemon=True).start()
+    print(json.dumps({"port": int(server.effective_port)}), flush=True)
     sys.stdin.read()
 
 

@@ -29,10 +29,15 @@ pub(crate) async fn put(store: &dyn Store, key: &Key, bytes: &Bytes) -> Result<O
     }
 }
 
-/// Writes the object from a file, or finds the same bytes. What is there is not sent again.
+/// Bytes of a file beyond which it is asked for before it is sent: below, sending it costs no more than the question.
+const ASKED_FOR: u64 = 64 << 10;
+
+/// Writes the object from a file, or finds the same bytes. What is there is not sent again, unless it is small.
 pub(crate) async fn put_file(store: &dyn Store, key: &Key, file: &Path, sha256: &str) -> Result<Once, LedgerError> {
     let mut pauses = patience::pauses();
-    if store.size(key).await?.is_some() && same(store, key, sha256).await? {
+    // A file that cannot be looked at is an error of the write, which names it.
+    let large = std::fs::metadata(file).map_or(true, |file| file.len() > ASKED_FOR);
+    if large && store.size(key).await?.is_some() && same(store, key, sha256).await? {
         return Ok(Once::Existed);
     }
     loop {

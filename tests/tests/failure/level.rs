@@ -14,8 +14,9 @@ const LONG_WARM_UP: u32 = 1000;
 const ARENAS: (&str, &str) = ("MALLOC_ARENA_MAX", "2");
 /// What 2,000 jobs may add: the allocator's own ups and downs, no job's share.
 const MEMORY_KIB: u64 = 8 * 1024;
-/// What may be open at one moment and not at another: a connection, a socket of the monitor, a pipe of a trainer.
-const FILES: usize = 8;
+/// What may be open at one moment and not at another: kept connections, a socket of the monitor, a pipe of a trainer. One
+/// that each job left would be thousands.
+const FILES: usize = 32;
 
 /// Resident memory in KiB and open files of a process.
 fn size(pid: i32) -> (u64, usize) {

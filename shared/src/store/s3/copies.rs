@@ -8,7 +8,7 @@
 
 use super::S3Store;
 use super::errors::{Refusal, conflict, unavailable};
-use super::objects::Head;
+use super::objects::{Found, Head};
 use crate::store::{Conflict, Key, StoreError};
 use anyhow::anyhow;
 use aws_sdk_s3::types::{CompletedPart, MetadataDirective};
@@ -59,13 +59,17 @@ impl Copies {
 impl S3Store {
     /// Creates `to` with the bytes of `from`.
     pub(super) async fn copy(&self, from: &Key, to: &Key) -> Result<(), StoreError> {
-        let source = self.head(from).await?.ok_or_else(|| conflict(from, Conflict::Gone))?;
+        let gone = || conflict(from, Conflict::Gone);
+        let source = match self.copies {
+            Copies::Conditional => self.head(from).await?.ok_or_else(gone)?,
+            Copies::ByConditionalWrites => match self.read_up_to(from, SMALL).await? {
+                Found::Whole(object) => return self.create(to, object.bytes).await.map(drop),
+                Found::Larger(source) => source,
+                Found::Nothing => return Err(gone()),
+            },
+        };
         match self.copies {
             Copies::Conditional if source.size <= MOST_IN_ONE => self.copy_object(from, &source, to).await,
-            Copies::ByConditionalWrites if source.size <= SMALL => {
-                let object = self.read(from).await?.ok_or_else(|| conflict(from, Conflict::Gone))?;
-                self.create(to, object.bytes).await.map(drop)
-            }
             _ => self.copy_in_parts(from, &source, to).await,
         }
     }

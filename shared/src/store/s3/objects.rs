@@ -30,6 +30,30 @@ pub(super) struct Head {
     pub(super) sha256: Option<String>,
 }
 
+impl Head {
+    fn new(
+        key: &Key,
+        length: Option<i64>,
+        etag: Option<String>,
+        metadata: Option<HashMap<String, String>>,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            size: self::length(key, length)?,
+            etag: etag.ok_or_else(|| unavailable(key, anyhow!("the store gave no etag")))?,
+            sha256: metadata.and_then(|mut all| all.remove(SHA256)),
+        })
+    }
+}
+
+/// What a read with a limit found.
+#[derive(Debug)]
+pub(super) enum Found {
+    Nothing,
+    /// More bytes than were wanted; none of them was read.
+    Larger(Head),
+    Whole(Object),
+}
+
 impl S3Store {
     pub(super) async fn head(&self, key: &Key) -> Result<Option<Head>, StoreError> {
         let request = self.clients.repeating.head_object();
@@ -39,20 +63,23 @@ impl S3Store {
             .send()
             .await;
         match answer.map_err(Refusal::from) {
-            Ok(found) => Ok(Some(Head {
-                size: length(key, found.content_length)?,
-                etag: found
-                    .e_tag
-                    .ok_or_else(|| unavailable(key, anyhow!("the store gave no etag")))?,
-                sha256: found.metadata.and_then(|mut all| all.remove(SHA256)),
-            })),
+            Ok(found) => Head::new(key, found.content_length, found.e_tag, found.metadata).map(Some),
             Err(refusal) if refusal.is_absence() => Ok(None),
             Err(refusal) => Err(refusal.reading(key)),
         }
     }
 
-    /// The whole object. Bytes that broke off or are wrong are read again before that is believed.
+    /// The whole object.
     pub(super) async fn read(&self, key: &Key) -> Result<Option<Object>, StoreError> {
+        match self.read_up_to(key, u64::MAX).await? {
+            Found::Whole(object) => Ok(Some(object)),
+            Found::Nothing | Found::Larger(_) => Ok(None),
+        }
+    }
+
+    /// The whole object, if it has no more than `most` bytes. Bytes that broke off or are wrong are read again before
+    /// that is believed.
+    pub(super) async fn read_up_to(&self, key: &Key, most: u64) -> Result<Found, StoreError> {
         let mut tried = 0;
         loop {
             let request = self.clients.repeating.get_object();
@@ -63,12 +90,15 @@ impl S3Store {
                 .await;
             let found = match answer.map_err(Refusal::from) {
                 Ok(found) => found,
-                Err(refusal) if refusal.is_absence() => return Ok(None),
+                Err(refusal) if refusal.is_absence() => return Ok(Found::Nothing),
                 Err(refusal) => return Err(refusal.reading(key)),
             };
+            if length(key, found.content_length)? > most {
+                return Head::new(key, found.content_length, found.e_tag, found.metadata).map(Found::Larger);
+            }
             tried += 1;
             match whole(key, found).await {
-                Ok(object) => return Ok(Some(object)),
+                Ok(object) => return Ok(Found::Whole(object)),
                 Err(error) if tried == TRIES => return Err(error),
                 Err(error) => tracing::debug!(%key, %error, "read again"),
             }
