@@ -4,5 +4,6 @@
 cd "$root"
 start=$(date +%s.%N)
 printf '%s==>%s building dispatcher, worker and trainer (minutes the first time)\n' "$bold" "$plain"
-cargo build -q -p dispatcher -p worker -p trainer || die "the build failed" $?
+# The workspace's features, which the tests are built with too, so that nothing is built twice.
+cargo build -q --workspace --bin dispatcher --bin worker --bin trainer || die "the build failed" $?
 printf '%s==>%s built %s(%.1f s)%s\n' "$bold" "$plain" "$dim" "$(elapsed "$start")" "$plain"

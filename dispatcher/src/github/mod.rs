@@ -13,7 +13,7 @@ use crate::site::Yard;
 use serde::Deserialize;
 use shared::exit::ExitCode;
 use shared::job::Job;
-use shared::publication::Destination;
+use shared::publication::{Destination, training_folder};
 use shared::store::Key;
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -187,10 +187,7 @@ async fn curve(yard: &Yard, job: &Job, view: &JobView) -> Vec<(u64, f64)> {
     let Some((folder, name)) = folder(job, view).zip(job.content.pipelines.iter().find_map(trained)) else {
         return Vec::new();
     };
-    let file = match job.content.pipelines.len() {
-        1 => "model/training/loss_curve".to_owned(),
-        _ => format!("model/training/{name}/loss_curve"),
-    };
+    let file = format!("{}/loss_curve", training_folder(&name, job.content.pipelines.len()));
     let Ok(key) = folder.join(&file) else {
         return Vec::new();
     };

@@ -21,4 +21,4 @@ pub use manifest::{Manifest, ManifestFile};
 pub use number::floor;
 pub use publish::{Published, roll_forward};
 pub use stage::{LocalFile, stage};
-pub use target::{CARD, Destination, MANIFEST, VERSION};
+pub use target::{CARD, Destination, MANIFEST, VERSION, training_folder};

@@ -10,6 +10,16 @@ pub const CARD: &str = "model/model_card";
 /// The manifest: the SHA-256 of every other file.
 pub const MANIFEST: &str = "model/manifest";
 
+/// A version's folder of what a pipeline's training told (`loss_curve`, `report`): a version of one pipeline has no
+/// folder for each.
+#[must_use]
+pub fn training_folder(pipeline: &str, of: usize) -> String {
+    match of {
+        1 => "model/training".to_owned(),
+        _ => format!("model/training/{pipeline}"),
+    }
+}
+
 /// Keys of one model's versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {

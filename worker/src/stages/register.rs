@@ -6,7 +6,7 @@ use crate::failure;
 use crate::outcome::{Ending, Failure};
 use serde::Serialize;
 use shared::ledger::{Event, FailureCause};
-use shared::publication::{self, CardFacts, LocalFile, PipelineFacts, VERSION};
+use shared::publication::{self, CardFacts, LocalFile, PipelineFacts, VERSION, training_folder};
 use std::path::{Path, PathBuf};
 use trainer_protocol::OUTPUT_FILES;
 
@@ -77,11 +77,7 @@ fn files(work: &Work<'_>, trained: &[Trained]) -> Result<Vec<LocalFile>, Failure
     let single = trained.len() == 1;
     for it in trained {
         files.extend(artifacts(work, it)?);
-        let folder = if single {
-            "model/training".to_owned()
-        } else {
-            format!("model/training/{}", it.name)
-        };
+        let folder = training_folder(&it.name, trained.len());
         for (path, name) in [("loss_curve", OUTPUT_FILES.loss_curve), ("report", OUTPUT_FILES.report)] {
             let source = it.outputs.join(name);
             // A model that was not trained has no loss curve.
