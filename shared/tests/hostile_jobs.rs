@@ -101,12 +101,20 @@ fn what_only_a_newer_schema_can_say_is_refused_in_an_older_one() {
     let mut old = golden(2);
     old["schema"] = json!(2);
     assert_eq!(read(&old).unwrap().id().as_str(), GOLDEN[2].1);
+    for (schema, layers, is_fine) in [(3, 1, true), (2, 1, false), (3, 1001, false)] {
+        old["schema"] = json!(schema);
+        old["content"]["pipelines"]["main"]["training"]["freeze"] = json!(layers);
+        match read(&old) {
+            Ok(job) => assert!(is_fine && job.content.schema() == 3, "{schema}: {layers}"),
+            Err(error) => assert!(!is_fine && error.to_string().contains("training.freeze"), "{error}"),
+        }
+    }
 }
 
 #[test]
 fn a_newer_schema_is_told_apart_before_anything_else_is_read() {
     for text in [
-        r#"{"schema": 3}"#,
+        r#"{"schema": 4}"#,
         r#"{"content": 5, "schema": 99, "wonder": [1]}"#,
         r#"{"schema": 4294967296}"#,
     ] {

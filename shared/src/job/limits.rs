@@ -26,6 +26,8 @@ pub const SAVE_TOTAL_LIMIT: RangeInclusive<u32> = 1..=1000;
 pub const CHECKPOINT_STEPS: RangeInclusive<u32> = 1..=10_000_000;
 /// `CHECKPOINT_EVERY` in seconds: up to a day.
 pub const CHECKPOINT_SECONDS: RangeInclusive<u32> = 1..=86_400;
+/// N of `FREEZE=embeddings+N`.
+pub const FROZEN_LAYERS: RangeInclusive<u32> = 0..=1000;
 /// `EARLY_STOPPING_PATIENCE`.
 pub const PATIENCE: RangeInclusive<u32> = 1..=1000;
 /// `MAX_LENGTH`, tokens; two of them are the special ones.

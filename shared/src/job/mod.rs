@@ -28,7 +28,8 @@ use trainer_protocol::{CheckpointEvery, DataColumns, DataFormat, KeywordOptions,
 ///
 /// * 1: all but what follows.
 /// * 2: `content.time_limit_s`, and `checkpoint_every` of a training.
-pub const SCHEMA: u32 = 2;
+/// * 3: `freeze` of a training, `candidates` of keywords.
+pub const SCHEMA: u32 = 3;
 
 /// Everything a worker needs to know, whatever its own environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,10 +84,22 @@ impl Content {
     /// The oldest schema that has every field of this content.
     #[must_use]
     pub fn schema(&self) -> u32 {
-        let trainings = self.pipelines.values().filter_map(|it| it.training.as_ref());
-        let mut intervals = trainings.map(|training| training.checkpoint_every);
-        let is_first = self.time_limit_s.is_none() && intervals.all(|every| every.is_auto());
-        if is_first { 1 } else { 2 }
+        self.newest_field().map_or(1, |(schema, _)| schema)
+    }
+
+    /// A field that only the newest schema of this content has, with that schema; `None`: the first has all.
+    pub(crate) fn newest_field(&self) -> Option<(u32, &'static str)> {
+        let trainings = || self.pipelines.values().filter_map(|it| it.training.as_ref());
+        if trainings().any(|training| training.freeze.is_some()) {
+            return Some((3, "training.freeze"));
+        }
+        if self.pipelines.values().any(|it| !it.keywords.candidates.is_keyberts()) {
+            return Some((3, "keywords.candidates"));
+        }
+        if trainings().any(|training| !training.checkpoint_every.is_auto()) {
+            return Some((2, "training.checkpoint_every"));
+        }
+        self.time_limit_s.map(|_| (2, "content.time_limit_s"))
     }
 }
 
@@ -175,6 +188,8 @@ pub struct TrainingSettings {
     pub early_stopping_patience: Option<u32>,
     #[serde(default, skip_serializing_if = "CheckpointEvery::is_auto")]
     pub checkpoint_every: CheckpointEvery,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<u32>,
 }
 
 /// A data file in the store: `trainyard/data/<sha256>`.

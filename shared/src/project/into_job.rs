@@ -100,6 +100,7 @@ fn pipeline(settings: PipelineSettings, resolved: &Resolved) -> Result<Pipeline,
             metric_for_best_model: plan.metric_for_best_model,
             early_stopping_patience: plan.early_stopping_patience,
             checkpoint_every: plan.checkpoint_every,
+            freeze: plan.freeze,
         })
     });
     Ok(Pipeline {

@@ -113,6 +113,7 @@ pub struct TrainingPlan {
     pub metric_for_best_model: String,
     pub early_stopping_patience: Option<u32>,
     pub checkpoint_every: CheckpointEvery,
+    pub freeze: Option<u32>,
 }
 
 impl Project {

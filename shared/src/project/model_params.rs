@@ -35,6 +35,9 @@ pub(super) fn of(variables: &Variables, pipelines: &BTreeMap<String, PipelineSet
         add("top_n", json!(first.keywords.top_n));
         add("use_mmr", json!(first.keywords.use_mmr));
         add("diversity", json!(first.keywords.diversity));
+        if !first.keywords.candidates.is_keyberts() {
+            add("candidates", json!(first.keywords.candidates));
+        }
         return params;
     }
     add("train", json!(first.training.is_some()));
@@ -61,6 +64,9 @@ pub(super) fn of(variables: &Variables, pipelines: &BTreeMap<String, PipelineSet
         add("early_stopping_patience", json!(training.early_stopping_patience));
         if !training.checkpoint_every.is_auto() {
             add("checkpoint_every", json!(training.checkpoint_every));
+        }
+        if let Some(layers) = training.freeze {
+            add("freeze", json!(format!("embeddings+{layers}")));
         }
         add("selected_text", json!(first.columns.text));
         add("max_length", json!(first.max_length));

@@ -6,7 +6,7 @@ use crate::job::{limits, names};
 use crate::settings::{SettingsError, Variables};
 use std::collections::BTreeMap;
 use std::path::Path;
-use trainer_protocol::{DataColumns, KeywordOptions, Precision, Task};
+use trainer_protocol::{DataColumns, KeywordOptions, PhraseRule, Precision, Task};
 
 /// Name of the one pipeline of a project.
 const MAIN: &str = "main";
@@ -188,5 +188,11 @@ fn keywords(variables: &Variables) -> Result<KeywordOptions, SettingsError> {
         diversity: variables
             .number("DIVERSITY", &limits::DIVERSITY)?
             .unwrap_or(default.diversity),
+        candidates: variables
+            .word(
+                "CANDIDATES",
+                &[("keybert", PhraseRule::Keybert), ("contiguous", PhraseRule::Contiguous)],
+            )?
+            .unwrap_or_default(),
     })
 }

@@ -58,6 +58,7 @@ pub(super) fn read(variables: &Variables, task: Task, folder: &Path) -> Result<O
         metric_for_best_model: metric(variables, task)?,
         early_stopping_patience: patience(variables)?,
         checkpoint_every: checkpoint_every(variables)?,
+        freeze: freeze(variables)?,
     };
     agree(variables, &plan)?;
     Ok(Some(plan))
@@ -110,6 +111,22 @@ fn checkpoint_every(variables: &Variables) -> Result<CheckpointEvery, SettingsEr
             .ok_or_else(|| "auto, a number of steps, or a time up to a day with its unit, for example 10m".to_owned())
     })?;
     Ok(every.unwrap_or_default())
+}
+
+/// `none`, `embeddings`, or `embeddings+N`: with the N lowest layers.
+fn freeze(variables: &Variables) -> Result<Option<u32>, SettingsError> {
+    let frozen = variables.read("FREEZE", |text| {
+        let layers = match text {
+            "none" => return Ok(None),
+            "embeddings" => Some(0),
+            text => text.strip_prefix("embeddings+").and_then(|layers| layers.parse().ok()),
+        };
+        layers
+            .filter(|layers| limits::FROZEN_LAYERS.contains(layers))
+            .map(Some)
+            .ok_or_else(|| "none, embeddings, or embeddings+N with the N lowest layers".to_owned())
+    })?;
+    Ok(frozen.flatten())
 }
 
 /// What each value allows alone and all of them together do not.

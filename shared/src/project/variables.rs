@@ -33,7 +33,7 @@ const EVERY_TASK: [&str; 17] = [
     "MAX_LENGTH",
 ];
 
-const TRAINED_TASKS: [&str; 20] = [
+const TRAINED_TASKS: [&str; 21] = [
     "TRAIN_DATA",
     "MODEL_NAME",
     "EPOCHS",
@@ -52,6 +52,7 @@ const TRAINED_TASKS: [&str; 20] = [
     "METRIC_FOR_BEST_MODEL",
     "EARLY_STOPPING_PATIENCE",
     "CHECKPOINT_EVERY",
+    "FREEZE",
     "PRECISION",
     "LABEL_COLUMN",
 ];
@@ -64,12 +65,13 @@ const TOKEN_CLASSIFICATION: [&str; 5] = [
     "TAGS_COLUMN",
 ];
 
-const FEATURE_EXTRACTION: [&str; 6] = [
+const FEATURE_EXTRACTION: [&str; 7] = [
     "KEYPHRASE_NGRAM_RANGE",
     "STOP_WORDS",
     "TOP_N",
     "USE_MMR",
     "DIVERSITY",
+    "CANDIDATES",
     "KEYPHRASES_COLUMN",
 ];
 

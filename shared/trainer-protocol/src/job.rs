@@ -159,6 +159,9 @@ pub struct Training {
     /// Checkpoints besides those of `save_strategy`, of which the newest two are kept.
     #[serde(default, skip_serializing_if = "CheckpointEvery::is_auto")]
     pub checkpoint_every: CheckpointEvery,
+    /// The embeddings and so many of the lowest layers stay as they came; absent: all is trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<u32>,
 }
 
 /// A data file.
@@ -215,7 +218,26 @@ impl Default for DataColumns {
     }
 }
 
-/// Arguments of `KeyBERT.extract_keywords` of the same names.
+/// Which neighbours in a document may make a phrase together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PhraseRule {
+    /// As KeyBERT's `CountVectorizer` has it: whatever was dropped between two words, or stood there, is forgotten.
+    #[default]
+    Keybert,
+    /// Words with nothing but white space between them in the text: no stop word, no punctuation.
+    Contiguous,
+}
+
+impl PhraseRule {
+    /// Nobody asked for anything else; then it is left out of what is written.
+    #[must_use]
+    pub fn is_keyberts(&self) -> bool {
+        *self == Self::Keybert
+    }
+}
+
+/// Arguments of `KeyBERT.extract_keywords` of the same names, and a rule of ours.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeywordOptions {
@@ -229,6 +251,9 @@ pub struct KeywordOptions {
     pub use_mmr: bool,
     /// 0 to 1, for `use_mmr`.
     pub diversity: f64,
+    /// Which phrases are candidates.
+    #[serde(default, skip_serializing_if = "PhraseRule::is_keyberts")]
+    pub candidates: PhraseRule,
 }
 
 impl Default for KeywordOptions {
@@ -239,6 +264,7 @@ impl Default for KeywordOptions {
             top_n: 5,
             use_mmr: false,
             diversity: 0.5,
+            candidates: PhraseRule::Keybert,
         }
     }
 }

@@ -18,7 +18,7 @@ mod outputs;
 pub use events::{Cause, Event};
 pub use exit::ExitCode;
 pub use job::{
-    CheckpointEvery, DataColumns, DataFormat, DataSource, Device, KeywordOptions, Precision, SCHEMA, Strategy, Task,
-    TrainerJob, Training,
+    CheckpointEvery, DataColumns, DataFormat, DataSource, Device, KeywordOptions, PhraseRule, Precision, SCHEMA,
+    Strategy, Task, TrainerJob, Training,
 };
 pub use outputs::{Checkpoint, Environment, LabelScores, OUTPUT_FILES, OutputFiles, Report};

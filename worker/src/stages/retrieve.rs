@@ -180,6 +180,7 @@ fn training(settings: &TrainingSettings) -> Training {
         metric_for_best_model: settings.metric_for_best_model.clone(),
         early_stopping_patience: settings.early_stopping_patience,
         checkpoint_every: settings.checkpoint_every,
+        freeze: settings.freeze,
     }
 }
 

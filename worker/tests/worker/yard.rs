@@ -310,5 +310,6 @@ fn training() -> TrainingSettings {
         metric_for_best_model: "macro_recall".into(),
         early_stopping_patience: None,
         checkpoint_every: trainer_protocol::CheckpointEvery::Auto,
+        freeze: None,
     }
 }

@@ -262,12 +262,12 @@ fn moments(model: &Model, optimizer: &AdamW) -> Vec<(String, Tensor)> {
             (format!("second.{}", p.name), second.to_device(Device::Cpu)),
         ]
     };
-    model.parameters.iter().zip(both).flat_map(named).collect()
+    model.trained().iter().zip(both).flat_map(named).collect()
 }
 
 fn restore_moments(model: &Model, optimizer: &mut AdamW, saved: &BTreeMap<String, Tensor>) -> Result<()> {
     let both = optimizer.first.iter_mut().zip(&mut optimizer.second);
-    for (parameter, (first, second)) in model.parameters.iter().zip(both) {
+    for (parameter, (first, second)) in model.trained().iter().zip(both) {
         fill(first, saved, &format!("first.{}", parameter.name))?;
         fill(second, saved, &format!("second.{}", parameter.name))?;
     }

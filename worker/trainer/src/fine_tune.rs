@@ -61,7 +61,7 @@ pub fn fine_tune(
         warmup: u64::from(training.warmup_steps),
         total,
     };
-    let mut optimizer = AdamW::new(&model.parameters, training.weight_decay);
+    let mut optimizer = AdamW::new(model.trained(), training.weight_decay);
     let mut state = plan.checkpoints.resume(model, &mut optimizer)?.unwrap_or_default();
     let mut epoch = Epoch::default();
     let (mut readings, device) = (Readings::new(), model.arithmetic.device);
@@ -83,7 +83,7 @@ pub fn fine_tune(
         let (loss, mut gradients, (rows, tokens)) = forward_backward(model, plan, batches, state.step)?;
         let norm = {
             let _part = Part::new(c"optimizer");
-            optimizer.clipped_step(&mut model.parameters, &mut gradients, training.max_grad_norm, rate)?
+            optimizer.clipped_step(model.trained_mut(), &mut gradients, training.max_grad_norm, rate)?
         };
         state.step += 1;
         readings.push(Taken {
@@ -141,7 +141,7 @@ fn forward_backward(
         sum += loss.detach();
         drop(measured);
         let measured = Part::new(c"backward");
-        let gradients = optimizer::gradients(&loss, &model.parameters)?;
+        let gradients = optimizer::gradients(&loss, model.trained())?;
         if part == 0 {
             total = gradients;
         } else {

@@ -4,7 +4,7 @@ use crate::arithmetic::Arithmetic;
 use crate::batches::{Batch, Example};
 use crate::dropout::Dropout;
 use crate::encoder::{Classifier, Config, Encoder, Family, HeadKind, Loader, Weights};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::optimizer::Parameter;
 use crate::tokens::Tokenizer;
 use std::path::PathBuf;
@@ -66,6 +66,29 @@ impl Repository {
         }
     }
 
+    /// Lets the embeddings and the `layers` lowest layers of `model`, which was built from this repository, stay as they
+    /// came: they get no gradients, and nothing is computed for any.
+    ///
+    /// # Errors
+    ///
+    /// A user's failure where the model has fewer layers, or layers that share their weights.
+    pub fn freeze(&self, model: &mut Model, layers: u32) -> Result<()> {
+        let there = self.config.layers("num_hidden_layers")?;
+        let name = &self.name;
+        if i64::from(layers) > there {
+            return Err(Failure::user(format!(
+                "FREEZE=embeddings+{layers}: {name} has {there} layers"
+            )));
+        }
+        if layers > 0 && model.parameters.iter().all(|p| depth(&p.name) != Some(1)) {
+            return Err(Failure::user(format!(
+                "FREEZE=embeddings+{layers}: the layers of {name} share their weights; expected none or embeddings"
+            )));
+        }
+        model.freeze(layers);
+        Ok(())
+    }
+
     /// Builds the model. `training` is the seed of new tensors where training follows.
     ///
     /// # Errors
@@ -79,6 +102,7 @@ impl Repository {
         Ok(Model {
             encoder,
             parameters: used.parameters,
+            frozen: 0,
             head,
             initialised: used.initialised,
             unused: used.unused,
@@ -92,8 +116,10 @@ impl Repository {
 #[derive(Debug)]
 pub struct Model {
     encoder: Box<dyn Encoder>,
-    /// In the order in which they were loaded; they share storage with the layers.
+    /// In the order in which they were loaded, but frozen ones before all others; they share storage with the layers.
     pub parameters: Vec<Parameter>,
+    /// So many of them are not trained.
+    frozen: usize,
     /// What sits on the encoder.
     pub head: HeadKind,
     /// Names of the parameters that the checkpoint did not have.
@@ -105,7 +131,44 @@ pub struct Model {
     padding: i64,
 }
 
+/// How far up in an encoder a parameter is, by its name in a checkpoint: 0 are embeddings, also those of relative
+/// positions, and n is the layer of number n - 1. `None`: above all layers, or in one that stands for several.
+fn depth(name: &str) -> Option<u32> {
+    let parts: Vec<&str> = name.split('.').collect();
+    if let Some(at) = parts.iter().position(|part| *part == "layer") {
+        return parts.get(at + 1)?.parse::<u32>().ok().map(|number| number + 1);
+    }
+    match parts[..] {
+        // DeBERTa's: over the output of its first layer, and over the embeddings of relative positions.
+        [.., "encoder", "conv", _, _] => Some(1),
+        [.., "encoder", "LayerNorm", _] => Some(0),
+        _ if parts.iter().any(|part| part.contains("embedding")) => Some(0),
+        _ if parts.contains(&"relative_attention_bias") => Some(0),
+        _ => None,
+    }
+}
+
 impl Model {
+    fn freeze(&mut self, layers: u32) {
+        let stays = |p: &Parameter| depth(&p.name).is_some_and(|depth| depth <= layers);
+        self.parameters.sort_by_key(|p| !stays(p));
+        self.frozen = self.parameters.partition_point(stays);
+        for parameter in &self.parameters[..self.frozen] {
+            let _ = parameter.value.set_requires_grad(false);
+        }
+    }
+
+    /// Those that are trained.
+    #[must_use]
+    pub fn trained(&self) -> &[Parameter] {
+        &self.parameters[self.frozen..]
+    }
+
+    /// The same, to be written.
+    pub fn trained_mut(&mut self) -> &mut [Parameter] {
+        &mut self.parameters[self.frozen..]
+    }
+
     /// Pads examples to a batch with this model's padding token, for evaluation and prediction.
     #[must_use]
     pub fn batch(&self, examples: &[&Example]) -> Batch {

@@ -101,6 +101,9 @@ impl Run<'_> {
             .map(|gold| validation_of(&tokenizer, gold, &labels))
             .transpose()?;
         if let (Some(training), Some(train)) = (&training, train) {
+            if let Some(layers) = training.freeze {
+                self.repository.freeze(&mut model, layers)?;
+            }
             let plan = self.plan(training, &tokenizer, &train, validation, &labels)?;
             let state = fine_tune(&mut model, &plan, self.events, self.interruption)?;
             let best = training.load_best_model_at_end.then(|| state.best.clone()).flatten();

@@ -297,7 +297,7 @@ fn twenty_steps_equal_those_of_pytorch() {
     let labels = [0, 1, 2, 0, 2, 1, 1, 0];
     let no_dropout = json!({"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "dropout": 0.0,
                             "attention_dropout": 0.0, "seq_classif_dropout": 0.0});
-    for name in ["bert-text", "distilbert-text"] {
+    for (name, freeze) in [("bert-text", None), ("distilbert-text", None), ("bert-text", Some(1))] {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().join("model");
         copy(name, &at);
@@ -305,11 +305,20 @@ fn twenty_steps_equal_those_of_pytorch() {
         let file = folder.path().join("rows.json");
         std::fs::write(&file, json!({"texts": rows, "labels": labels}).to_string()).unwrap();
         let (steps, out) = (Path::new("20"), folder.path().join("theirs.safetensors"));
-        let losses: Vec<f64> = serde_json::from_str(&python("train_steps.py", &[&at, &file, steps, &out])).unwrap();
+        let frozen = Path::new(if freeze.is_some() {
+            "bert.embeddings.,bert.encoder.layer.0."
+        } else {
+            ""
+        });
+        let said = python("train_steps.py", &[&at, &file, steps, &out, frozen]);
+        let losses: Vec<f64> = serde_json::from_str(&said).unwrap();
 
         let mut repository = Repository::open(at, name).unwrap();
         let head = HeadKind::Text { labels: 3 };
         let mut model = repository.build(head, Classifier::FromCheckpoint, Some(1)).unwrap();
+        if let Some(layers) = freeze {
+            repository.freeze(&mut model, layers).unwrap();
+        }
         let own = Labels {
             names: repository.config.labels().unwrap().unwrap(),
             classifier: Classifier::FromCheckpoint,

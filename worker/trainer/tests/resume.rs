@@ -101,6 +101,14 @@ fn at_every_step_stopped_or_killed_the_bits_are_those_of_a_training_left_alone()
 }
 
 #[test]
+fn frozen_layers_are_frozen_after_a_checkpoint_too() {
+    let mut job = job(json!({"steps": 3}));
+    job.description["training"]["freeze"] = json!(1);
+    finish(&job, "whole");
+    interrupt_everywhere(&job, 5, &[KILLED]);
+}
+
+#[test]
 fn early_stopping_and_the_best_model_go_on_where_they_were() {
     let mut job = job(json!({"steps": 3}));
     let training = &mut job.description["training"];

@@ -25,14 +25,9 @@ impl Job {
             });
         }
         require(self.schema > 0, "schema", "is older than any that was ever written")?;
-        require(
-            self.schema >= self.content.schema(),
-            match self.content.time_limit_s {
-                Some(_) => "content.time_limit_s",
-                None => "training.checkpoint_every",
-            },
-            "is a field of schema 2",
-        )?;
+        if let Some((schema, field)) = self.content.newest_field() {
+            require(self.schema >= schema, field, &format!("is a field of schema {schema}"))?;
+        }
         content(&self.content)?;
         let floats = serde_json::to_value(&self.content).map_err(|e| JobError::Malformed(e.to_string()))?;
         exact_floats(&floats, "content")?;

@@ -95,6 +95,9 @@ fn training(training: &TrainingSettings, path: &str) -> Checked {
         CheckpointEvery::Steps(steps) => within(steps, &limits::CHECKPOINT_STEPS, &at("checkpoint_every"))?,
         CheckpointEvery::Seconds(seconds) => within(seconds, &limits::CHECKPOINT_SECONDS, &at("checkpoint_every"))?,
     }
+    if let Some(layers) = training.freeze {
+        within(layers, &limits::FROZEN_LAYERS, &at("freeze"))?;
+    }
     match training.early_stopping_patience {
         Some(patience) => within(patience, &limits::PATIENCE, &at("early_stopping_patience")),
         None => Ok(()),

@@ -1,6 +1,8 @@
 """Steps of PyTorch's AdamW with transformers' linear schedule, on one batch, without dropout.
 
-usage: train_steps.py MODEL ROWS.json STEPS OUT.safetensors   (ROWS: {"texts": […], "labels": [ids]})
+usage: train_steps.py MODEL ROWS.json STEPS OUT.safetensors [FROZEN]   (ROWS: {"texts": […], "labels": [ids]})
+
+FROZEN: beginnings of the names of parameters that are not trained, with commas between them.
 """
 import json
 import os
@@ -36,6 +38,9 @@ def train(model, loss_of, steps, rate, warmup):
 def main():
     folder, rows, steps, out = sys.argv[1], json.load(open(sys.argv[2])), int(sys.argv[3]), sys.argv[4]
     model = AutoModelForSequenceClassification.from_pretrained(folder).train()
+    frozen = tuple(filter(None, (sys.argv[5] if len(sys.argv) > 5 else "").split(",")))
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith(frozen) if frozen else True)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             assert module.p == 0.0, "the model must come without dropout"

@@ -1,10 +1,11 @@
-//! Which words and phrases of a document may be its keywords: the rules of scikit-learn's `CountVectorizer`.
+//! Which words and phrases of a document may be its keywords: the rules of scikit-learn's `CountVectorizer`, or stricter
+//! ones of which phrases there are.
 
 use super::stop_words;
 use anyhow::{Result, bail, ensure};
 use regex::Regex;
 use std::collections::{BTreeSet, HashMap};
-use trainer_protocol::KeywordOptions;
+use trainer_protocol::{KeywordOptions, PhraseRule};
 
 /// Words as `(?u)\b\w\w+\b` finds them. Python's `\w` is letters, numbers and the underscore, without combining marks
 /// (unlike `\w` of the regex crate), so Devanagari vowel signs divide words. Runs of two or more of them are all that
@@ -20,7 +21,7 @@ pub struct Candidates {
 
 impl Candidates {
     /// What `CountVectorizer(ngram_range=…, stop_words=…)` finds in `documents`: words in lower case, stop words dropped
-    /// **before** neighbours are joined to phrases.
+    /// **before** neighbours are joined to phrases; or of these phrases those that stand in the text.
     ///
     /// # Errors
     /// An n-gram range that is empty or starts at 0, or a stop word list that is not known.
@@ -40,13 +41,10 @@ impl Candidates {
             .iter()
             .map(|document| {
                 let lower = document.to_lowercase();
-                let kept: Vec<&str> = word
-                    .find_iter(&lower)
-                    .map(|found| found.as_str())
-                    .filter(|word| !(drop_english && stop_words::is_english(word)))
-                    .collect();
-                (fewest as usize..=(most as usize).min(kept.len()))
-                    .flat_map(|length| kept.windows(length).map(|words| words.join(" ")))
+                let runs = runs(&lower, &word, drop_english, options.candidates);
+                let of_length = |length| runs.iter().flat_map(move |run| run.windows(length));
+                (fewest as usize..=most as usize)
+                    .flat_map(|length| of_length(length).map(|words| words.join(" ")))
                     .collect()
             })
             .collect();
@@ -80,6 +78,24 @@ impl Candidates {
     }
 }
 
+/// The words of a text that are kept, in runs within which neighbours make phrases.
+fn runs<'a>(text: &'a str, word: &Regex, drop_english: bool, rule: PhraseRule) -> Vec<Vec<&'a str>> {
+    let mut runs = vec![Vec::new()];
+    let mut end = 0;
+    for found in word.find_iter(text) {
+        let dropped = drop_english && stop_words::is_english(found.as_str());
+        let apart = dropped || !text[end..found.start()].chars().all(char::is_whitespace);
+        end = found.end();
+        if apart && rule == PhraseRule::Contiguous {
+            runs.push(Vec::new());
+        }
+        if let (false, Some(run)) = (dropped, runs.last_mut()) {
+            run.push(found.as_str());
+        }
+    }
+    runs
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +114,34 @@ mod tests {
     fn phrases_reach_across_dropped_stop_words() {
         let found = find("The state of the Art", (2, 2), Some("english"));
         assert_eq!(found, ["state art"]);
+    }
+
+    #[test]
+    fn contiguous_phrases_have_nothing_between_their_words() {
+        let options = |range| KeywordOptions {
+            keyphrase_ngram_range: range,
+            candidates: PhraseRule::Contiguous,
+            ..KeywordOptions::default()
+        };
+        let found = |text: &str, range| {
+            let found = Candidates::find(&[text.to_owned()], &options(range)).expect("in range");
+            found.names().to_vec()
+        };
+        let text = "The state of the Art, tram\n line 5 well-known plan b works";
+        let all = [
+            "art",
+            "known",
+            "known plan",
+            "line",
+            "plan",
+            "state",
+            "tram",
+            "tram line",
+            "works",
+        ];
+        assert_eq!(found(text, (1, 2)), all);
+        assert_eq!(found(text, (3, 3)), Vec::<String>::new());
+        assert_eq!(found("fast tram line", (3, 3)), ["fast tram line"]);
     }
 
     #[test]
