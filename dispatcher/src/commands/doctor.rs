@@ -102,8 +102,8 @@ async fn all(site: &Site, fleet: &Fleet) -> Vec<Check> {
     }
     found.push(checks::work_folder(fleet));
     found.push(checks::hub(site, fleet).await);
-    found.push(checks::program(site, "worker", None).await);
-    found.push(checks::program(site, "trainer", Some("TRAINYARD_TRAINER")).await);
+    found.push(checks::program(site, fleet, "worker", None).await);
+    found.push(checks::program(site, fleet, "trainer", Some("TRAINYARD_TRAINER")).await);
     found.push(checks::disk(fleet));
     found
 }

@@ -130,3 +130,26 @@ fn the_doctor_names_what_fails_and_what_it_does_not_look_at() {
         done.stdout
     );
 }
+
+/// An image of the dispatcher has nothing else: of a fleet that is no fault, of one machine it is.
+#[test]
+fn the_doctor_misses_no_worker_beside_a_dispatcher_of_a_fleet() {
+    let machine = Machine::new();
+    let alone = machine.path().join("alone");
+    std::fs::create_dir(&alone).unwrap();
+    let program = alone.join("dispatcher");
+    std::fs::copy(env!("CARGO_BIN_EXE_dispatcher"), &program).unwrap();
+    for (queue, expected) in [("amqp://127.0.0.1:1", "warning"), ("embedded:queue.db", "failed")] {
+        let usual = machine.command(&["doctor", "--output", "json"]);
+        let mut command = std::process::Command::new(&program);
+        command.args(usual.get_args()).env_clear();
+        command.envs(usual.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(&alone).env("TRAINYARD_QUEUE_URL", queue);
+        let report = Machine::done(command.output().unwrap()).json();
+        for name in ["worker", "trainer"] {
+            let checks = report["checks"].as_array().unwrap();
+            let check = checks.iter().find(|check| check["what"] == name).unwrap();
+            assert_eq!(check["verdict"], expected, "{queue}: {check}");
+        }
+    }
+}

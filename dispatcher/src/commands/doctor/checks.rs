@@ -194,25 +194,39 @@ fn host_and_port(endpoint: &str) -> Option<String> {
     })
 }
 
-/// A program beside this one, or the one that a `variable` names, starts.
-pub(super) async fn program(site: &Site, name: &'static str, variable: Option<&str>) -> Check {
+/// A program beside this one, or the one that a `variable` names, starts. A fleet's dispatcher can do without.
+pub(super) async fn program(site: &Site, fleet: &Fleet, name: &'static str, variable: Option<&str>) -> Check {
     let named = variable
         .and_then(|variable| site.environment.get(variable))
         .map(PathBuf::from);
-    check(name, try_program(name, named).await)
+    let is_named = named.is_some();
+    let path = match named.map_or_else(|| beside(name), Ok) {
+        Ok(path) => path,
+        Err(error) => return check(name, Err(error)),
+    };
+    let elsewhere = fleet.queue_url.scheme() != "embedded" && !is_named;
+    if elsewhere && !path.is_file() {
+        return warning(
+            name,
+            format!(
+                "not on this machine ({}): jobs wait for other machines' workers",
+                path.display()
+            ),
+        );
+    }
+    check(name, try_program(&path).await)
 }
 
-async fn try_program(name: &str, named: Option<PathBuf>) -> anyhow::Result<String> {
-    let path = match named {
-        Some(path) => path,
-        None => std::env::current_exe()
-            .context("failed to find this executable")?
-            .with_file_name(name),
-    };
+fn beside(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("failed to find this executable")?;
+    Ok(own.with_file_name(name))
+}
+
+async fn try_program(path: &Path) -> anyhow::Result<String> {
     if !path.is_file() {
         return Err(anyhow!("failed to find {}; build it: make start", path.display()));
     }
-    let mut command = Command::new(&path);
+    let mut command = Command::new(path);
     command
         .arg("--version")
         .stdin(Stdio::null())
