@@ -63,6 +63,8 @@ RUN mkdir -p /usr/local/lib/trainyard .trainyard .cache/huggingface \
  && chown -R 10001:10001 .trainyard .cache
 ARG CARGO_PROFILE=release
 RUN cargo test -q --locked --profile "$CARGO_PROFILE" --workspace --lib --test projects --test project_errors --no-run
+# By name, which Python libraries ask for.
+RUN useradd --uid 10001 --no-create-home --home-dir /trainyard trainyard
 ENV PATH=/out/bin:$PATH
 ARG IMAGE_TAG=local
 ENV TRAINYARD_BUILD_TAG=${IMAGE_TAG} TRAINYARD_CARGO_PROFILE=${CARGO_PROFILE}

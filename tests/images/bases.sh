@@ -5,6 +5,7 @@
 #   rust:1.95-bookworm     that, a C compiler, and this machine's own toolchain
 #   rabbitmq:3.13          that, and Debian's rabbitmq-server (3.10) behind the official image's variables
 #   motoserver/moto:5.2.5  that, and moto from PyPI
+#   prom/prometheus:v3.5.0 that, and Debian's prometheus (2.42)
 . "$(dirname "$0")/../../scripts/lib.sh"
 folder=$tools/images
 suite=bookworm
@@ -61,8 +62,18 @@ CMD ["moto_server", "-H", "0.0.0.0", "-p", "5000"]
 DOCKERFILE
 }
 
+prometheus() {
+  build prom/prometheus:v3.5.0 <<DOCKERFILE
+FROM debian:$suite-slim
+RUN printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d \
+ && apt-get update -q && apt-get install -qy --no-install-recommends prometheus wget && rm -rf /var/lib/apt/lists/*
+ENTRYPOINT ["prometheus"]
+DOCKERFILE
+}
+
 mkdir -p "$folder/empty"
-for base in "debian debian:$suite-slim" "rust rust:1.95-$suite" "rabbitmq rabbitmq:3.13" "moto motoserver/moto:5.2.5"; do
+for base in "debian debian:$suite-slim" "rust rust:1.95-$suite" "rabbitmq rabbitmq:3.13" "moto motoserver/moto:5.2.5" \
+  "prometheus prom/prometheus:v3.5.0"; do
   read -r name tag <<<"$base"
   if exists "$tag"; then have "base image $tag"; else step "base image $tag" "$name"; fi
 done
