@@ -18,7 +18,7 @@ system_packages() {
   command -v pkg-config >/dev/null || missing+=(pkg-config)
   command -v git >/dev/null || missing+=(git)
   [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
-  ldconfig -p | grep -q 'libgomp\.so\.1' || missing+=(libgomp1)
+  ldconfig -p | grep 'libgomp\.so\.1' >/dev/null || missing+=(libgomp1)
   "$python" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
   "$python" -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
   [[ "${1:-}" != @(judges|bench) ]] || [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)

@@ -107,6 +107,10 @@ component() {
   says 'SEN-TRAINED-1: predictions .* registered'
   expect 64 "a project that is not there" target start weather
   says 'keywords'
+  expect 0 "the guide's environment" env -u PROJECT_NAME -u IMAGE_TAG bash -c '
+    set -a; . ./.envrc.example; set +a; docker-compose -f docker-compose.dev.yaml config -q'
+  expect 0 "start without containers" target start sentiment WITHOUT_DOCKER=true
+  says SEN-TRAINED-
 }
 
 # The three projects on RabbitMQ and S3, with two workers.
