@@ -101,14 +101,6 @@ fn what_only_a_newer_schema_can_say_is_refused_in_an_older_one() {
     let mut old = golden(2);
     old["schema"] = json!(2);
     assert_eq!(read(&old).unwrap().id().as_str(), GOLDEN[2].1);
-    for (schema, layers, is_fine) in [(3, 1, true), (2, 1, false), (3, 1001, false)] {
-        old["schema"] = json!(schema);
-        old["content"]["pipelines"]["main"]["training"]["freeze"] = json!(layers);
-        match read(&old) {
-            Ok(job) => assert!(is_fine && job.content.schema() == 3, "{schema}: {layers}"),
-            Err(error) => assert!(!is_fine && error.to_string().contains("training.freeze"), "{error}"),
-        }
-    }
 }
 
 #[test]

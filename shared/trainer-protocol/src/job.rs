@@ -225,7 +225,8 @@ pub enum PhraseRule {
     /// As KeyBERT's `CountVectorizer` has it: whatever was dropped between two words, or stood there, is forgotten.
     #[default]
     Keybert,
-    /// Words with nothing but white space between them in the text: no stop word, no punctuation.
+    /// Words with nothing but white space between them in the text: no stop word, no single letter, no punctuation. What
+    /// hyphens join is one word.
     Contiguous,
 }
 

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+#[path = "../config_folder/mod.rs"]
 mod config_folder;
+mod optional;
 
 use config_folder::{Config, SENTIMENT};
 use shared::job::{Accelerator, Job, Lineage};
@@ -10,7 +12,7 @@ use shared::project::{Facts, ModelReference, Project, Request, Resolved, load};
 use shared::settings::Fleet;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use trainer_protocol::{CheckpointEvery, DataFormat, PhraseRule, Strategy, Task};
+use trainer_protocol::{DataFormat, Strategy, Task};
 
 fn shipped(project: &str, env_file: &str) -> Project {
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
@@ -138,67 +140,6 @@ fn keywords_has_the_components_inference_parameters() {
     let job = into_job(shipped("keywords", "prod.env"));
     let expected = serde_json::json!({"keyphrase_ngram_range": [1, 1], "stop_words": "english", "top_n": 5});
     assert_eq!(job.content.inference_params(), expected);
-}
-
-#[test]
-fn a_checkpoint_interval_is_in_the_job_only_where_somebody_asked_for_one() {
-    let config = Config::new("sentiment", &format!("{SENTIMENT}TRAIN_DATA=data/train.jsonl\n"));
-    let job = |text: Option<&str>| {
-        let set: Vec<_> = text.into_iter().map(|text| ("CHECKPOINT_EVERY", text)).collect();
-        into_job(config.load("sentiment", &set, &[]).unwrap())
-    };
-    let plain = job(None);
-    assert_eq!((plain.schema, job(Some("AUTO")).id()), (1, plain.id()));
-    for (text, expected) in [
-        ("500", CheckpointEvery::Steps(500)),
-        ("10m", CheckpointEvery::Seconds(600)),
-        ("90s", CheckpointEvery::Seconds(90)),
-    ] {
-        let job = job(Some(text));
-        let training = job.content.pipelines["main"].training.as_ref().unwrap();
-        assert_eq!((job.schema, training.checkpoint_every), (2, expected));
-        assert_ne!(job.id(), plain.id());
-    }
-}
-
-#[test]
-fn what_is_frozen_is_in_the_job_only_where_somebody_asked_for_it() {
-    let config = Config::new("sentiment", &format!("{SENTIMENT}TRAIN_DATA=data/train.jsonl\n"));
-    let load = |text: Option<&str>| {
-        let set: Vec<_> = text.into_iter().map(|text| ("FREEZE", text)).collect();
-        config.load("sentiment", &set, &[])
-    };
-    let job = |text: Option<&str>| into_job(load(text).unwrap());
-    let plain = job(None);
-    assert_eq!((plain.schema, job(Some("none")).id()), (1, plain.id()));
-    for (text, expected) in [("embeddings", 0), ("embeddings+2", 2)] {
-        let job = job(Some(text));
-        let training = job.content.pipelines["main"].training.as_ref().unwrap();
-        assert_eq!((job.schema, training.freeze), (3, Some(expected)));
-        assert_ne!(job.id(), plain.id());
-    }
-    for text in ["2", "embeddings+", "embeddings+-1", "embeddings+1001", "layers"] {
-        let error = load(Some(text)).unwrap_err().to_string();
-        assert!(error.contains("FREEZE") && error.contains("embeddings+N"), "{error}");
-    }
-}
-
-#[test]
-fn the_rule_of_phrases_is_in_the_job_only_where_it_is_not_keyberts() {
-    let config = Config::new("keywords", "SAMPLE_DOCUMENTS=[\"x\"]\n");
-    let load = |text: Option<&str>| {
-        let set: Vec<_> = text.into_iter().map(|text| ("CANDIDATES", text)).collect();
-        config.load("keywords", &set, &[])
-    };
-    let plain = into_job(load(None).unwrap());
-    assert_eq!(into_job(load(Some("keybert")).unwrap()).id(), plain.id());
-    let job = into_job(load(Some("contiguous")).unwrap());
-    assert_eq!((plain.schema, job.schema), (1, 3));
-    assert_eq!(
-        job.content.pipelines["main"].keywords.candidates,
-        PhraseRule::Contiguous
-    );
-    assert!(load(Some("noun")).unwrap_err().to_string().contains("CANDIDATES"));
 }
 
 #[test]
