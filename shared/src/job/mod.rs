@@ -28,7 +28,7 @@ use trainer_protocol::{CheckpointEvery, DataColumns, DataFormat, KeywordOptions,
 ///
 /// * 1: all but what follows.
 /// * 2: `content.time_limit_s`, and `checkpoint_every` of a training.
-/// * 3: `freeze` of a training, `candidates` of keywords.
+/// * 3: `freeze` and `gradient_checkpointing` of a training, `candidates` of keywords.
 pub const SCHEMA: u32 = 3;
 
 /// Everything a worker needs to know, whatever its own environment.
@@ -92,6 +92,9 @@ impl Content {
         let trainings = || self.pipelines.values().filter_map(|it| it.training.as_ref());
         if trainings().any(|training| training.freeze.is_some()) {
             return Some((3, "training.freeze"));
+        }
+        if trainings().any(|training| training.gradient_checkpointing) {
+            return Some((3, "training.gradient_checkpointing"));
         }
         if self.pipelines.values().any(|it| !it.keywords.candidates.is_keyberts()) {
             return Some((3, "keywords.candidates"));
@@ -190,6 +193,8 @@ pub struct TrainingSettings {
     pub checkpoint_every: CheckpointEvery,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze: Option<u32>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gradient_checkpointing: bool,
 }
 
 /// A data file in the store: `trainyard/data/<sha256>`.

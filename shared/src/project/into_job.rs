@@ -101,6 +101,7 @@ fn pipeline(settings: PipelineSettings, resolved: &Resolved) -> Result<Pipeline,
             early_stopping_patience: plan.early_stopping_patience,
             checkpoint_every: plan.checkpoint_every,
             freeze: plan.freeze,
+            gradient_checkpointing: plan.gradient_checkpointing,
         })
     });
     Ok(Pipeline {

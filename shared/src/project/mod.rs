@@ -114,6 +114,7 @@ pub struct TrainingPlan {
     pub early_stopping_patience: Option<u32>,
     pub checkpoint_every: CheckpointEvery,
     pub freeze: Option<u32>,
+    pub gradient_checkpointing: bool,
 }
 
 impl Project {

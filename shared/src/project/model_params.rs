@@ -68,6 +68,9 @@ pub(super) fn of(variables: &Variables, pipelines: &BTreeMap<String, PipelineSet
         if let Some(layers) = training.freeze {
             add("freeze", json!(format!("embeddings+{layers}")));
         }
+        if training.gradient_checkpointing {
+            add("gradient_checkpointing", json!(true));
+        }
         add("selected_text", json!(first.columns.text));
         add("max_length", json!(first.max_length));
         add("precision", json!(first.precision));

@@ -59,6 +59,7 @@ pub(super) fn read(variables: &Variables, task: Task, folder: &Path) -> Result<O
         early_stopping_patience: patience(variables)?,
         checkpoint_every: checkpoint_every(variables)?,
         freeze: freeze(variables)?,
+        gradient_checkpointing: variables.boolean("GRADIENT_CHECKPOINTING")?.unwrap_or(false),
     };
     agree(variables, &plan)?;
     Ok(Some(plan))

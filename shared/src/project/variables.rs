@@ -33,7 +33,7 @@ const EVERY_TASK: [&str; 17] = [
     "MAX_LENGTH",
 ];
 
-const TRAINED_TASKS: [&str; 21] = [
+const TRAINED_TASKS: [&str; 22] = [
     "TRAIN_DATA",
     "MODEL_NAME",
     "EPOCHS",
@@ -53,6 +53,7 @@ const TRAINED_TASKS: [&str; 21] = [
     "EARLY_STOPPING_PATIENCE",
     "CHECKPOINT_EVERY",
     "FREEZE",
+    "GRADIENT_CHECKPOINTING",
     "PRECISION",
     "LABEL_COLUMN",
 ];

@@ -49,6 +49,34 @@ fn what_is_frozen_is_in_the_job_only_where_somebody_asked_for_it() {
 }
 
 #[test]
+fn that_layers_are_computed_again_is_in_the_job_only_where_somebody_asked_for_it() {
+    let config = Config::new("sentiment", &format!("{SENTIMENT}TRAIN_DATA=data/train.jsonl\n"));
+    let load = |text: Option<&str>| {
+        let set: Vec<_> = text.into_iter().map(|text| ("GRADIENT_CHECKPOINTING", text)).collect();
+        config.load("sentiment", &set, &[])
+    };
+    let job = |text: Option<&str>| into_job(load(text).unwrap());
+    let plain = job(None);
+    assert_eq!((plain.schema, job(Some("false")).id()), (1, plain.id()));
+    let asked = job(Some("true"));
+    assert_eq!(asked.schema, 3);
+    assert!(
+        asked.content.pipelines["main"]
+            .training
+            .as_ref()
+            .unwrap()
+            .gradient_checkpointing
+    );
+    assert_ne!(asked.id(), plain.id());
+    let error = load(Some("layers")).unwrap_err().to_string();
+    assert!(error.contains("GRADIENT_CHECKPOINTING"), "{error}");
+    let mut old = serde_json::to_value(&asked).unwrap();
+    old["schema"] = 2.into();
+    let error = Job::from_slice(old.to_string().as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("training.gradient_checkpointing"), "{error}");
+}
+
+#[test]
 fn the_rule_of_phrases_is_in_the_job_only_where_it_is_not_keyberts() {
     let config = Config::new("keywords", "SAMPLE_DOCUMENTS=[\"x\"]\n");
     let load = |text: Option<&str>| {

@@ -162,6 +162,10 @@ pub struct Training {
     /// The embeddings and so many of the lowest layers stay as they came; absent: all is trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze: Option<u32>,
+    /// Keep only what comes into each layer, and compute the rest again on the way back: slower, in less memory, the
+    /// same weights.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gradient_checkpointing: bool,
 }
 
 /// A data file.

@@ -181,6 +181,7 @@ fn training(settings: &TrainingSettings) -> Training {
         early_stopping_patience: settings.early_stopping_patience,
         checkpoint_every: settings.checkpoint_every,
         freeze: settings.freeze,
+        gradient_checkpointing: settings.gradient_checkpointing,
     }
 }
 

@@ -311,5 +311,6 @@ fn training() -> TrainingSettings {
         early_stopping_patience: None,
         checkpoint_every: trainer_protocol::CheckpointEvery::Auto,
         freeze: None,
+        gradient_checkpointing: false,
     }
 }

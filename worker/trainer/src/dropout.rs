@@ -5,7 +5,7 @@ use crate::random::Random;
 use tch::{Device, Kind, Tensor};
 
 /// Zeroes values at random while training; does nothing otherwise.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Dropout {
     /// Seed, optimizer step and batch within the step; `None` outside training.
     at: Option<[u64; 3]>,
@@ -43,6 +43,13 @@ impl Dropout {
     pub fn seed_gpu(&self) {
         if let Some([seed, step, part]) = self.at {
             tch::Cuda::manual_seed_all(Random::at(seed, &[step, part]).bits());
+        }
+    }
+
+    /// The same for what comes next in this pass, so that it can be computed again; `x` is what goes into it.
+    pub(crate) fn seed_segment(&self, x: &Tensor) {
+        if let (Some([seed, step, part]), true) = (self.at, x.device().is_cuda()) {
+            tch::Cuda::manual_seed_all(Random::at(seed, &[step, part, self.place]).bits());
         }
     }
 

@@ -13,6 +13,7 @@ use crate::model::Model;
 use crate::optimizer::{self, AdamW};
 use crate::profile::{Part, Profile};
 use crate::readings::{Reading, Readings, Taken};
+use crate::recompute::Tape;
 use crate::schedule::Schedule;
 use crate::state::{Point, State};
 use std::path::PathBuf;
@@ -136,12 +137,13 @@ fn forward_backward(
             dropout.seed_gpu();
         }
         let measured = Part::new(c"forward");
-        let logits = model.logits(&batch, &mut dropout);
+        let mut tape = Tape::new(plan.training.gradient_checkpointing);
+        let logits = model.logits(&batch, &mut dropout, &mut tape);
         let loss = cross_entropy(&logits, &batch.targets, Reduction::Mean) / batches.len() as f64;
         sum += loss.detach();
         drop(measured);
         let measured = Part::new(c"backward");
-        let gradients = optimizer::gradients(&loss, model.trained())?;
+        let gradients = optimizer::gradients(&loss, tape, model.trained())?;
         if part == 0 {
             total = gradients;
         } else {

@@ -26,6 +26,7 @@ pub mod optimizer;
 pub mod profile;
 pub mod random;
 mod readings;
+pub mod recompute;
 pub mod request;
 pub mod run;
 pub mod schedule;

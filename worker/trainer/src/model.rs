@@ -6,6 +6,7 @@ use crate::dropout::Dropout;
 use crate::encoder::{Classifier, Config, Encoder, Family, HeadKind, Loader, Weights};
 use crate::failure::{Failure, Result};
 use crate::optimizer::Parameter;
+use crate::recompute::Tape;
 use crate::tokens::Tokenizer;
 use std::path::PathBuf;
 use tch::{Device, Tensor, no_grad};
@@ -185,14 +186,14 @@ impl Model {
     }
 
     /// Scores before softmax: `[rows, labels]` or `[rows, tokens, labels]`, for training.
-    pub fn logits(&self, batch: &Batch, dropout: &mut Dropout) -> Tensor {
-        let hidden = self.encoder.hidden(batch, dropout);
+    pub fn logits<'m>(&'m self, batch: &Batch, dropout: &mut Dropout, tape: &mut Tape<'m>) -> Tensor {
+        let hidden = self.encoder.hidden(batch, dropout, tape);
         self.encoder.logits(&hidden, dropout)
     }
 
     /// The same for evaluation and prediction: no dropout, no gradients.
     pub fn predict(&self, batch: &Batch) -> Tensor {
-        no_grad(|| self.logits(batch, &mut Dropout::off()))
+        no_grad(|| self.logits(batch, &mut Dropout::off(), &mut Tape::new(false)))
     }
 
     /// Names and values on the CPU, as they are written to files.

@@ -12,6 +12,7 @@ use trainer::dropout::Dropout;
 use trainer::encoder::{Classifier, Config, Family, HeadKind};
 use trainer::failure::Failure;
 use trainer::model::{Model, Repository};
+use trainer::recompute::Tape;
 use trainer::tokens::Row;
 
 const TEXT: HeadKind = HeadKind::Text { labels: 3 };
@@ -217,8 +218,10 @@ fn the_vector_of_padding_is_not_trained() {
         let examples: Vec<_> = examples.collect();
         let batch = model.batch(&examples.iter().collect::<Vec<_>>());
         // Of all positions, padding's too, which a training would not ask for.
-        let loss = model.logits(&batch, &mut Dropout::off()).square().sum(tch::Kind::Float);
-        let gradients = trainer::optimizer::gradients(&loss, &model.parameters).unwrap();
+        let mut tape = Tape::new(false);
+        let logits = model.logits(&batch, &mut Dropout::off(), &mut tape);
+        let loss = logits.square().sum(tch::Kind::Float);
+        let gradients = trainer::optimizer::gradients(&loss, tape, &model.parameters).unwrap();
         let of = |name: &str| {
             let place = model.parameters.iter().position(|p| p.name.ends_with(name)).unwrap();
             gradients[place].abs().sum_dim_intlist(1, false, tch::Kind::Float)
@@ -283,7 +286,9 @@ fn dropout_is_where_transformers_has_it_with_the_same_fields() {
             };
             let batch = model.batch(&[&Example { row, targets: vec![] }]);
             let mut dropout = Dropout::of_step(1, 1, 0);
-            let distance = (model.logits(&batch, &mut dropout) - model.predict(&batch)).abs().max();
+            let distance = (model.logits(&batch, &mut dropout, &mut Tape::new(false)) - model.predict(&batch))
+                .abs()
+                .max();
             (distance.double_value(&[]) > 0.0, dropout.places())
         };
         assert_eq!(json!(run(None).1), judged[name]["places"], "{name}");

@@ -13,6 +13,7 @@ use trainer::dropout::Dropout;
 use trainer::encoder::{Classifier, HeadKind};
 use trainer::model::{Model, Repository};
 use trainer::optimizer;
+use trainer::recompute::Tape;
 
 const HEAD: HeadKind = HeadKind::Text { labels: 3 };
 
@@ -27,9 +28,10 @@ fn gradients(repository: &Repository, model: &Model) -> BTreeMap<String, Tensor>
     let rows = repository.tokenizer.texts(&["A fox jumps".into(), "x".into()]).unwrap();
     let examples: Vec<_> = rows.into_iter().map(|row| Example { row, targets: vec![] }).collect();
     let batch = model.training_batch(&examples.iter().collect::<Vec<_>>());
-    let logits = model.logits(&batch, &mut Dropout::of_step(1, 1, 0));
+    let mut tape = Tape::new(false);
+    let logits = model.logits(&batch, &mut Dropout::of_step(1, 1, 0), &mut tape);
     let loss = (&logits * logits.cos()).sum(Kind::Float);
-    let gradients = optimizer::gradients(&loss, model.trained()).unwrap();
+    let gradients = optimizer::gradients(&loss, tape, model.trained()).unwrap();
     let names = model.trained().iter().map(|p| p.name.clone());
     names
         .zip(gradients.iter().map(|g| {

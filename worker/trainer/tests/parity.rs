@@ -20,6 +20,7 @@ use trainer::interruption::Interruption;
 use trainer::labels::Labels;
 use trainer::model::Repository;
 use trainer::optimizer::{self, Parameter};
+use trainer::recompute::Tape;
 use trainer::task::text_classification;
 use trainer::tokens::Row;
 use trainer_protocol::Training;
@@ -84,7 +85,8 @@ fn the_gradient_of_every_parameter_equals_that_of_pytorch() {
     for judged in judged() {
         let (name, model) = (&judged.name, judged.model(Some(1)));
         let batch = judged.batch(&model);
-        let loss = judged.loss_of(&model.logits(&batch, &mut Dropout::off()), &batch);
+        let logits = model.logits(&batch, &mut Dropout::off(), &mut Tape::new(false));
+        let loss = judged.loss_of(&logits, &batch);
         assert!((loss.double_value(&[]) - judged.loss).abs() < 1e-5, "{name}");
         // Tensors that are only carried over to the export are no parameters of ours.
         let used: Vec<Parameter> = model
@@ -92,7 +94,7 @@ fn the_gradient_of_every_parameter_equals_that_of_pytorch() {
             .into_iter()
             .filter(|p| p.value.requires_grad())
             .collect();
-        let ours = optimizer::gradients(&loss, &used).unwrap();
+        let ours = optimizer::gradients(&loss, Tape::new(false), &used).unwrap();
         let mut theirs = judged.tensors("gradient");
         for (parameter, ours) in used.iter().zip(&ours) {
             let ours = floats(ours);
@@ -236,9 +238,10 @@ fn gradients_have_the_same_bits_every_time_in_two_threads() {
         let rows = judged.examples.iter().cycle().take(48).collect::<Vec<_>>();
         let batch = model.batch(&rows);
         let gradients = || {
-            let logits = model.logits(&batch, &mut Dropout::of_step(1, 1, 0));
+            let mut tape = Tape::new(false);
+            let logits = model.logits(&batch, &mut Dropout::of_step(1, 1, 0), &mut tape);
             let loss = (&logits * logits.cos()).sum(Kind::Float);
-            let gradients = optimizer::gradients(&loss, &model.parameters).unwrap();
+            let gradients = optimizer::gradients(&loss, tape, &model.parameters).unwrap();
             let bits = gradients
                 .iter()
                 .map(|g| floats(g).into_iter().map(f64::to_bits).collect::<Vec<_>>());
@@ -259,12 +262,20 @@ fn with_dropout_off_training_computes_what_prediction_does() {
         let (off, on) = (&mut Dropout::off(), &mut Dropout::of_step(1, 1, 0));
         let predicted = model.predict(&batch);
         assert_eq!(
-            furthest_of_tokens(&model.logits(&batch, off), &predicted, &batch.mask),
+            furthest_of_tokens(
+                &model.logits(&batch, off, &mut Tape::new(false)),
+                &predicted,
+                &batch.mask
+            ),
             0.0,
             "{name}"
         );
         assert!(
-            furthest_of_tokens(&model.logits(&batch, on), &predicted, &batch.mask) > 1e-3,
+            furthest_of_tokens(
+                &model.logits(&batch, on, &mut Tape::new(false)),
+                &predicted,
+                &batch.mask
+            ) > 1e-3,
             "{name}"
         );
     }

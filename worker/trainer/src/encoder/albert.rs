@@ -9,6 +9,7 @@ use super::{Config, Encoder, Family, HeadKind, Loader, attention};
 use crate::batches::Batch;
 use crate::dropout::Dropout;
 use crate::failure::Result;
+use crate::recompute::Tape;
 use tch::Tensor;
 
 pub(super) const FAMILIES: &[Family] = &[Family {
@@ -94,13 +95,13 @@ fn order(layers: i64, groups: i64) -> Vec<usize> {
 }
 
 impl Encoder for Albert {
-    fn hidden(&self, batch: &Batch, dropout: &mut Dropout) -> Tensor {
+    fn hidden<'m>(&'m self, batch: &Batch, dropout: &mut Dropout, tape: &mut Tape<'m>) -> Tensor {
         let bias = attention::bias(batch);
         let mut x = self.mapping.forward(&self.embeddings.forward(batch, dropout));
         for (number, group) in self.order.iter().enumerate() {
             let is_last = number + 1 == self.order.len();
             let wanted = if is_last { self.head.reads() } else { Wanted::All };
-            x = transformer_layer::forward_all(&self.groups[*group], x, wanted, bias.as_ref(), dropout);
+            x = transformer_layer::forward_all(&self.groups[*group], x, wanted, bias.as_ref(), dropout, tape);
         }
         x
     }

@@ -8,6 +8,7 @@ use super::{Config, Encoder, Family, HeadKind, Loader, attention};
 use crate::batches::Batch;
 use crate::dropout::Dropout;
 use crate::failure::Result;
+use crate::recompute::Tape;
 use tch::Tensor;
 
 pub(super) const FAMILIES: &[Family] = &[Family {
@@ -58,10 +59,10 @@ impl Bert {
 }
 
 impl Encoder for Bert {
-    fn hidden(&self, batch: &Batch, dropout: &mut Dropout) -> Tensor {
+    fn hidden<'m>(&'m self, batch: &Batch, dropout: &mut Dropout, tape: &mut Tape<'m>) -> Tensor {
         let x = self.embeddings.forward(batch, dropout);
         let bias = attention::bias(batch);
-        transformer_layer::forward_all(&self.layers, x, self.head.reads(), bias.as_ref(), dropout)
+        transformer_layer::forward_all(&self.layers, x, self.head.reads(), bias.as_ref(), dropout, tape)
     }
 
     fn logits(&self, hidden: &Tensor, dropout: &mut Dropout) -> Tensor {

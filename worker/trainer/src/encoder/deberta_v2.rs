@@ -10,7 +10,9 @@ use super::{Config, Encoder, Family, HeadKind, Loader};
 use crate::batches::Batch;
 use crate::dropout::Dropout;
 use crate::failure::Result;
-use disentangled::{DisentangledSelfAttention, RelativePositions, Settings};
+use crate::recompute::Tape;
+use disentangled::{DisentangledSelfAttention, Places, RelativePositions, Settings};
+use std::rc::Rc;
 use tch::{Kind, Tensor};
 
 pub(super) const FAMILIES: &[Family] = &[Family {
@@ -67,13 +69,20 @@ impl DebertaV2 {
 }
 
 impl Encoder for DebertaV2 {
-    fn hidden(&self, batch: &Batch, dropout: &mut Dropout) -> Tensor {
+    fn hidden<'m>(&'m self, batch: &Batch, dropout: &mut Dropout, tape: &mut Tape<'m>) -> Tensor {
         let embedded = self.embeddings.forward(batch, dropout);
         let places = self.relative.as_ref().map(|relative| relative.of(batch));
-        let hidden_pairs = disentangled::hidden_pairs(&batch.mask);
+        let shared: Vec<Tensor> = places.iter().map(Places::vectors).collect();
+        let around = Rc::new((disentangled::hidden_pairs(&batch.mask), places));
         let mut x = embedded.shallow_clone();
         for (number, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x, &hidden_pairs, places.as_ref(), dropout);
+            let around = Rc::clone(&around);
+            x = tape.segment(x, &shared, dropout, move |x, shared, dropout| {
+                let (hidden_pairs, places) = &*around;
+                let places = places.as_ref().zip(shared.first());
+                let places = places.map(|(places, vectors)| places.with(vectors));
+                layer.forward(x, hidden_pairs, places.as_ref(), dropout)
+            });
             if let (0, Some(convolution)) = (number, &self.convolution) {
                 x = convolution.forward(&embedded, &x, &batch.mask, dropout);
             }
@@ -171,13 +180,7 @@ impl Layer {
         })
     }
 
-    fn forward(
-        &self,
-        x: &Tensor,
-        hidden_pairs: &Tensor,
-        places: Option<&disentangled::Places>,
-        dropout: &mut Dropout,
-    ) -> Tensor {
+    fn forward(&self, x: &Tensor, hidden_pairs: &Tensor, places: Option<&Places>, dropout: &mut Dropout) -> Tensor {
         let attended = self.attention.forward(x, hidden_pairs, places, dropout);
         let attended = dropout.apply(self.attention_output.forward(&attended), self.dropout);
         let x = self.attention_norm.forward(&(attended + x));

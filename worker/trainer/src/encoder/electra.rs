@@ -9,6 +9,7 @@ use super::{Config, Encoder, Family, HeadKind, Loader, attention};
 use crate::batches::Batch;
 use crate::dropout::Dropout;
 use crate::failure::Result;
+use crate::recompute::Tape;
 use tch::Tensor;
 
 pub(super) const FAMILIES: &[Family] = &[Family {
@@ -60,13 +61,13 @@ impl Electra {
 }
 
 impl Encoder for Electra {
-    fn hidden(&self, batch: &Batch, dropout: &mut Dropout) -> Tensor {
+    fn hidden<'m>(&'m self, batch: &Batch, dropout: &mut Dropout, tape: &mut Tape<'m>) -> Tensor {
         let mut x = self.embeddings.forward(batch, dropout);
         if let Some(project) = &self.project {
             x = project.forward(&x);
         }
         let bias = attention::bias(batch);
-        transformer_layer::forward_all(&self.layers, x, self.head.reads(), bias.as_ref(), dropout)
+        transformer_layer::forward_all(&self.layers, x, self.head.reads(), bias.as_ref(), dropout, tape)
     }
 
     fn logits(&self, hidden: &Tensor, dropout: &mut Dropout) -> Tensor {

@@ -20,6 +20,7 @@ pub use weights::{Weights, read_checkpoint};
 use crate::batches::Batch;
 use crate::dropout::Dropout;
 use crate::failure::{Failure, Result};
+use crate::recompute::Tape;
 use embeddings::PositionIds;
 use tch::Tensor;
 
@@ -129,8 +130,8 @@ impl Family {
 /// An encoder with its head.
 pub trait Encoder: std::fmt::Debug {
     /// Hidden states of the last layer: `[rows, tokens, hidden]`, or `[rows, 1, hidden]` of the first tokens where the head
-    /// reads no others.
-    fn hidden(&self, batch: &Batch, dropout: &mut Dropout) -> Tensor;
+    /// reads no others. Each layer is a segment of the `tape`.
+    fn hidden<'m>(&'m self, batch: &Batch, dropout: &mut Dropout, tape: &mut Tape<'m>) -> Tensor;
 
     /// From hidden states: `[rows, labels]` with a text head, `[rows, tokens, labels]` with a token head, and the hidden
     /// states themselves without one.

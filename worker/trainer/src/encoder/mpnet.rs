@@ -10,6 +10,7 @@ use super::{Config, Encoder, Family, HeadKind, Loader, attention};
 use crate::batches::Batch;
 use crate::dropout::Dropout;
 use crate::failure::Result;
+use crate::recompute::Tape;
 use tch::{Device, Kind, Tensor};
 
 pub(super) const FAMILIES: &[Family] = &[Family {
@@ -106,14 +107,14 @@ fn buckets(tokens: i64) -> Tensor {
 }
 
 impl Encoder for MpNet {
-    fn hidden(&self, batch: &Batch, dropout: &mut Dropout) -> Tensor {
+    fn hidden<'m>(&'m self, batch: &Batch, dropout: &mut Dropout, tape: &mut Tape<'m>) -> Tensor {
         let x = self.embeddings.forward(batch, dropout);
         let distance = self.bias(batch.ids.size()[1], batch.ids.device());
         let bias = match attention::bias(batch) {
             Some(padding) => distance + padding,
             None => distance,
         };
-        transformer_layer::forward_all(&self.layers, x, self.head.reads(), Some(&bias), dropout)
+        transformer_layer::forward_all(&self.layers, x, self.head.reads(), Some(&bias), dropout, tape)
     }
 
     fn logits(&self, hidden: &Tensor, dropout: &mut Dropout) -> Tensor {

@@ -7,6 +7,7 @@ use super::layers::{self, LayerNorm, Linear};
 use super::{Config, Loader};
 use crate::dropout::Dropout;
 use crate::failure::Result;
+use crate::recompute::Tape;
 use tch::Tensor;
 
 /// What a family calls the parts of a layer, below the layer's own name.
@@ -147,20 +148,24 @@ impl Wanted {
 }
 
 /// `x` through `layers`, one after the other; of the last one the states of the `wanted` tokens.
-pub(crate) fn forward_all(
-    layers: &[TransformerLayer],
+pub(crate) fn forward_all<'m>(
+    layers: &'m [TransformerLayer],
     mut x: Tensor,
     wanted: Wanted,
     bias: Option<&Tensor>,
     dropout: &mut Dropout,
+    tape: &mut Tape<'m>,
 ) -> Tensor {
+    let bias = bias.map_or(&[][..], std::slice::from_ref);
     for (number, layer) in layers.iter().enumerate() {
         let wanted = if number + 1 == layers.len() {
             wanted
         } else {
             Wanted::All
         };
-        x = layer.forward(&x, wanted, bias, dropout);
+        x = tape.segment(x, bias, dropout, move |x, bias, dropout| {
+            layer.forward(x, wanted, bias.first(), dropout)
+        });
     }
     x
 }

@@ -3,6 +3,7 @@
 use super::Parameter;
 use crate::failure::Result;
 use crate::memory;
+use crate::recompute::Tape;
 use tch::{Kind, Tensor, no_grad};
 
 /// What is not zero of a gradient.
@@ -80,9 +81,10 @@ pub fn accumulate(sum: &mut [Tensor], more: &[Tensor]) {
 
 /// Gradients of `loss` in the order of `parameters`, contiguous fp32; zero for a parameter that `loss` does not depend on.
 /// That of a large table is a coalesced sparse tensor of the rows that were used.
-pub fn gradients(loss: &Tensor, parameters: &[Parameter]) -> Result<Vec<Tensor>> {
+/// `tape` is that of the forward pass.
+pub fn gradients(loss: &Tensor, tape: Tape<'_>, parameters: &[Parameter]) -> Result<Vec<Tensor>> {
     let leaves: Vec<&Tensor> = parameters.iter().map(|p| &p.value).collect();
-    let gradients = Tensor::f_run_backward(&[loss], &leaves, false, false)?;
+    let gradients = tape.backward(loss, &leaves)?;
     let gradient = |(gradient, parameter): (&Tensor, &Parameter)| match gradient.defined() {
         true if gradient.is_sparse() => gradient.coalesce(),
         true => gradient.to_kind(Kind::Float).contiguous(),

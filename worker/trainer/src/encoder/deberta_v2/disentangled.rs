@@ -99,6 +99,22 @@ pub(super) struct Places {
     back: Tensor,
 }
 
+impl Places {
+    /// The vectors, `[2 * span, hidden]`.
+    pub(super) fn vectors(&self) -> Tensor {
+        self.vectors.shallow_clone()
+    }
+
+    /// The same places with these vectors.
+    pub(super) fn with(&self, vectors: &Tensor) -> Self {
+        Self {
+            vectors: vectors.shallow_clone(),
+            there: self.there.shallow_clone(),
+            back: self.back.shallow_clone(),
+        }
+    }
+}
+
 impl RelativePositions {
     pub(super) fn load(config: &Config, loader: &mut Loader<'_>, settings: &Settings) -> Result<Option<Self>> {
         let (hidden, epsilon) = (config.size("hidden_size")?, config.number("layer_norm_eps")?);
