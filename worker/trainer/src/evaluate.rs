@@ -1,9 +1,10 @@
 //! How good a model is on data that it did not learn from.
 
-use crate::batches::{self, Example, IGNORED};
+use crate::batches::{Example, IGNORED};
 use crate::data::Dataset;
 use crate::events::{Done, Events};
 use crate::failure::Result;
+use crate::inference;
 use crate::interruption::Interruption;
 use crate::model::Model;
 use crate::scores::Scores;
@@ -34,35 +35,38 @@ pub fn evaluate(
 ) -> Result<Scores> {
     let mut predicted = vec![Vec::new(); data.examples.len()];
     let (mut loss, mut targets) = (0.0, 0_u64);
-    let lengths: Vec<usize> = data.examples.iter().map(|e| e.row.ids.len()).collect();
-    let batches = batches::by_length(&lengths, batch_size);
+    let (mut done, batches) = (0, data.examples.len().div_ceil(batch_size) as u64);
     events.start_loop();
-    for (number, rows) in batches.iter().enumerate() {
-        interruption.check()?;
-        let examples: Vec<&Example> = rows.iter().map(|row| &data.examples[*row]).collect();
-        let batch = model.batch(&examples);
-        let logits = model.predict(&batch);
-        loss += cross_entropy(&logits, &batch.targets, Reduction::Sum).double_value(&[]);
-        let best: Vec<i64> = integers(&logits.argmax(-1, false));
-        let width = best.len() / rows.len();
-        for (row, best) in rows.iter().zip(best.chunks(width)) {
-            let count = data.examples[*row].targets.len();
-            targets += data.examples[*row]
-                .targets
-                .iter()
-                .filter(|target| **target != IGNORED)
-                .count() as u64;
-            predicted[*row] = best[..count].to_vec();
-        }
-        let done = Done {
-            step: number as u64 + 1,
-            of: batches.len() as u64,
-            rows: batch.rows,
-            tokens: batch.tokens,
-            ..Done::default()
-        };
-        events.count("evaluate", done);
-    }
+    inference::in_batches(
+        model,
+        &data.examples,
+        batch_size,
+        interruption,
+        |rows, batch, logits| {
+            loss += cross_entropy(&logits, &batch.targets, Reduction::Sum).double_value(&[]);
+            let best: Vec<i64> = integers(&logits.argmax(-1, false));
+            let width = best.len() / rows.len();
+            for (row, best) in rows.iter().zip(best.chunks(width)) {
+                let count = data.examples[*row].targets.len();
+                targets += data.examples[*row]
+                    .targets
+                    .iter()
+                    .filter(|target| **target != IGNORED)
+                    .count() as u64;
+                predicted[*row] = best[..count].to_vec();
+            }
+            done += 1;
+            let progress = Done {
+                step: done,
+                of: batches,
+                rows: batch.rows,
+                tokens: batch.tokens,
+                ..Done::default()
+            };
+            events.count("evaluate", progress);
+            Ok(())
+        },
+    )?;
     let mut scores = match &data.gold {
         Dataset::Sentences { tags, .. } => token_classification::scores(names, tags, &data.examples, &predicted),
         _ => text_classification::scores(names, &data.examples, &predicted),

@@ -4,6 +4,7 @@
 
 pub mod arguments;
 pub mod arithmetic;
+pub mod available_memory;
 pub mod batches;
 pub mod cadence;
 pub mod checkpoint;
@@ -17,9 +18,11 @@ pub mod events;
 pub mod export;
 pub mod failure;
 pub mod fine_tune;
+pub mod inference;
 pub mod interruption;
 pub mod labels;
 mod memory;
+pub mod memory_need;
 pub mod model;
 mod native;
 pub mod optimizer;

@@ -2,6 +2,7 @@
 
 use crate::arguments::Arguments;
 use crate::arithmetic::Arithmetic;
+use crate::available_memory;
 use crate::checkpoint::Checkpoints;
 use crate::data::{self, Dataset};
 use crate::encoder::{Classifier, HeadKind, Pooling};
@@ -11,8 +12,10 @@ use crate::events::Events;
 use crate::export;
 use crate::failure::{Failure, Result};
 use crate::fine_tune::{Plan, fine_tune, metric};
+use crate::inference::Predictor;
 use crate::interruption::Interruption;
 use crate::labels::{Labels, union};
+use crate::memory_need::Need;
 use crate::model::{Model, Repository};
 use crate::request;
 use crate::scores;
@@ -105,6 +108,10 @@ impl Run<'_> {
                 self.repository.freeze(&mut model, layers)?;
             }
             let plan = self.plan(training, &tokenizer, &train, validation, &labels)?;
+            if !model.arithmetic.on_gpu() {
+                let need = Need::of(&self.repository.config, &model, training, &plan.train)?;
+                need.check(training, available_memory::available())?;
+            }
             let state = fine_tune(&mut model, &plan, self.events, self.interruption)?;
             let best = training.load_best_model_at_end.then(|| state.best.clone()).flatten();
             outcome.evaluation = best.or_else(|| state.last.clone());
@@ -273,14 +280,16 @@ impl Run<'_> {
     /// Predictions on the sample documents, cut where the pipeline of `transformers` cuts: at what the model takes.
     fn predict(&self, model: &Model, names: &[String]) -> Result<Value> {
         let (repository, documents) = (&self.repository, &self.job.sample_documents);
+        let predictor = Predictor {
+            model,
+            tokenizer: &repository.tokenizer,
+            names,
+            batch_size: self.job.eval_batch_size as usize,
+            interruption: self.interruption,
+        };
         match self.job.task {
-            Task::TokenClassification => {
-                token_classification::predictions(model, &repository.tokenizer, names, documents)
-            }
-            _ => {
-                let config = &repository.config;
-                text_classification::predictions(model, &repository.tokenizer, config, names, documents)
-            }
+            Task::TokenClassification => token_classification::predictions(&predictor, documents),
+            _ => text_classification::predictions(&predictor, &repository.config, documents),
         }
     }
 

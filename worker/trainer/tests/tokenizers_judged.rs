@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use trainer::encoder::{Classifier, Config, HeadKind};
 use trainer::export;
+use trainer::inference::Predictor;
+use trainer::interruption::Interruption;
 use trainer::model::Repository;
 use trainer::task::token_classification;
 use trainer::tokens::Tokenizer;
@@ -202,7 +204,14 @@ fn the_token_classification_pipeline_says_the_same_of_every_kind_of_tokenizer() 
         let count = labels.len() as i64;
         let head = HeadKind::Token { labels: count };
         let model = repository.build(head, Classifier::FromCheckpoint, None).unwrap();
-        let ours = token_classification::predictions(&model, &repository.tokenizer, &labels, &documents).unwrap();
+        let predictor = Predictor {
+            model: &model,
+            tokenizer: &repository.tokenizer,
+            names: &labels,
+            batch_size: 3,
+            interruption: &Interruption::default(),
+        };
+        let ours = token_classification::predictions(&predictor, &documents).unwrap();
         export::model(&repository, &model, &labels, false, &at("exported").join(name)).unwrap();
         said.insert(name, ours);
     }

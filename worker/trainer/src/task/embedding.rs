@@ -1,8 +1,9 @@
 //! One vector a text, as sentence-transformers gives it.
 
-use crate::batches::{self, Example};
+use crate::batches::Example;
 use crate::encoder::Pooling;
 use crate::failure::Result;
+use crate::inference;
 use crate::interruption::Interruption;
 use crate::memory;
 use crate::model::Model;
@@ -39,20 +40,17 @@ impl Embedder<'_> {
                 targets: Vec::new(),
             })
             .collect();
-        let lengths: Vec<usize> = examples.iter().map(|e| e.row.ids.len()).collect();
         let mut vectors = vec![Vec::new(); texts.len()];
-        for rows in batches::by_length(&lengths, self.batch_size) {
-            self.interruption.check()?;
-            let batch = self
-                .model
-                .batch(&rows.iter().map(|row| &examples[*row]).collect::<Vec<_>>());
-            let hidden = self.model.predict(&batch).to_device(Device::Cpu);
+        let (model, size) = (self.model, self.batch_size);
+        inference::in_batches(model, &examples, size, self.interruption, |rows, batch, hidden| {
+            let hidden = hidden.to_device(Device::Cpu);
             let pooled = no_grad(|| self.pooling.apply(&hidden, &batch.on(Device::Cpu))).contiguous();
             let size = pooled.numel() / rows.len();
             for (row, vector) in rows.iter().zip(memory::floats(&pooled).chunks(size)) {
                 vectors[*row] = vector.to_vec();
             }
-        }
+            Ok(())
+        })?;
         Ok(vectors)
     }
 }

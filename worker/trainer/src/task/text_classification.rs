@@ -3,9 +3,9 @@
 use crate::batches::Example;
 use crate::encoder::Config;
 use crate::failure::Result;
+use crate::inference::Predictor;
 use crate::labels::Labels;
 use crate::memory;
-use crate::model::Model;
 use crate::scores::{self, Scores};
 use crate::tokens::Tokenizer;
 use serde_json::{Value, json};
@@ -53,27 +53,15 @@ pub fn scores(names: &[String], examples: &[Example], predicted: &[Vec<i64>]) ->
 /// # Errors
 ///
 /// Where a document cannot be tokenized.
-pub fn predictions(
-    model: &Model,
-    tokenizer: &Tokenizer,
-    config: &Config,
-    names: &[String],
-    documents: &[String],
-) -> Result<Value> {
+pub fn predictions(predictor: &Predictor<'_>, config: &Config, documents: &[String]) -> Result<Value> {
+    let names = predictor.names;
     let score = Function::of(config, names.len());
-    let mut all = Vec::new();
-    for row in tokenizer.texts(documents)? {
-        let example = Example {
-            row,
-            targets: Vec::new(),
-        };
-        let scores = score
-            .apply(&model.predict(&model.batch(&[&example])).select(0, 0))
-            .to_device(Device::Cpu)
-            .contiguous();
+    let rows = predictor.tokenizer.texts(documents)?;
+    let all = predictor.of_each(rows, |_, logits| {
+        let scores = score.apply(&logits).to_device(Device::Cpu).contiguous();
         let best = scores.argmax(-1, false).int64_value(&[]) as usize;
-        all.push(json!({"label": names[best], "score": f64::from(memory::floats(&scores)[best])}));
-    }
+        json!({"label": names[best], "score": f64::from(memory::floats(&scores)[best])})
+    })?;
     Ok(Value::Array(all))
 }
 

@@ -2,9 +2,9 @@
 
 use crate::batches::{Example, IGNORED};
 use crate::failure::Result;
+use crate::inference::Predictor;
 use crate::labels::Labels;
 use crate::memory;
-use crate::model::Model;
 use crate::scores::{self, Scores};
 use crate::tokens::{Row, Tokenizer};
 use serde_json::{Value, json};
@@ -67,18 +67,15 @@ pub fn scores(names: &[String], gold: &[Vec<String>], examples: &[Example], pred
 /// # Errors
 ///
 /// Where a document cannot be tokenized.
-pub fn predictions(model: &Model, tokenizer: &Tokenizer, names: &[String], documents: &[String]) -> Result<Value> {
-    let mut all = Vec::new();
-    for (row, pieces) in tokenizer.pieces(documents)? {
-        let example = Example {
-            row,
-            targets: Vec::new(),
-        };
-        let logits = model.predict(&model.batch(&[&example])).select(0, 0);
+pub fn predictions(predictor: &Predictor<'_>, documents: &[String]) -> Result<Value> {
+    let names = predictor.names;
+    let (rows, pieces): (Vec<_>, Vec<_>) = predictor.tokenizer.pieces(documents)?.into_iter().unzip();
+    let all = predictor.of_each(rows, |row, logits| {
         let scores = logits.softmax(-1, Kind::Float).to_device(Device::Cpu).contiguous();
         let scores = memory::floats(&scores).chunks(names.len());
         let mut entities = Vec::new();
-        for (index, (piece, scores)) in pieces.iter().zip(scores).enumerate() {
+        // Behind the last piece there is padding.
+        for (index, (piece, scores)) in pieces[row].iter().zip(scores).enumerate() {
             let best = (1..scores.len()).fold(0, |best, id| if scores[id] > scores[best] { id } else { best });
             if !piece.special && names[best] != OUTSIDE {
                 entities.push(json!({
@@ -87,7 +84,7 @@ pub fn predictions(model: &Model, tokenizer: &Tokenizer, names: &[String], docum
                 }));
             }
         }
-        all.push(Value::Array(entities));
-    }
+        Value::Array(entities)
+    })?;
     Ok(Value::Array(all))
 }

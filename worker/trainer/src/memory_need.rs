@@ -1,0 +1,104 @@
+//! The memory that a training needs at least, held against what there is before its first step: without that, a batch that
+//! is too large is found out by the kernel, which kills without a word.
+
+use crate::batches::Example;
+use crate::encoder::{Config, HeadKind};
+use crate::failure::{Failure, Result};
+use crate::model::Model;
+use trainer_protocol::Training;
+
+/// Bytes of gradients and moments for each value that is trained.
+const OPTIMIZER: u64 = 3 * 4;
+
+/// A lower bound: what is certainly kept at once. Buffers of operations, the data and libtorch come on top.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// Of gradients and the optimizer's moments, and of what one batch leaves for the way back.
+    pub bytes: u64,
+    /// Rows of the batch that was counted.
+    pub rows: u64,
+    /// Tokens of its longest row.
+    pub tokens: u64,
+}
+
+/// The sizes that decide.
+struct Sizes {
+    layers: u64,
+    hidden: u64,
+    wide: u64,
+    heads: u64,
+    drops_states: bool,
+    drops_weights: bool,
+}
+
+impl Need {
+    /// Of the `training` of `model`, whose config.json is `config`, on `examples`: one batch holds the longest of them.
+    ///
+    /// # Errors
+    ///
+    /// A user's failure where config.json lacks a size.
+    pub fn of(config: &Config, model: &Model, training: &Training, examples: &[Example]) -> Result<Self> {
+        let size = |key| config.size(key).map(i64::unsigned_abs);
+        let sizes = Sizes {
+            layers: config.layers("num_hidden_layers")?.unsigned_abs(),
+            hidden: size("hidden_size")?,
+            wide: size("intermediate_size")?,
+            heads: size("num_attention_heads")?,
+            drops_states: config.dropout("hidden_dropout_prob")? > 0.0,
+            drops_weights: config.dropout("attention_probs_dropout_prob")? > 0.0,
+        };
+        let rows = u64::from(training.train_batch_size).min(examples.len() as u64);
+        let tokens = examples.iter().map(|e| e.row.ids.len()).max().unwrap_or(0) as u64;
+        // Of the last layer a text's head reads one token.
+        let whole = match model.head {
+            HeadKind::Text { .. } => sizes.layers - 1,
+            _ => sizes.layers,
+        };
+        let whole = whole - u64::from(training.freeze.unwrap_or(0)).min(whole);
+        let kept = match training.gradient_checkpointing {
+            true => whole * sizes.hidden + whole.min(1) * sizes.of_token(tokens),
+            false => whole * sizes.of_token(tokens),
+        };
+        // Of a table of embeddings only the rows that occur have any.
+        let trained = model.trained().iter().filter(|p| !p.name.contains("embedding"));
+        let trained: u64 = trained.map(|p| p.value.numel() as u64).sum();
+        let value = model.arithmetic.kind.elt_size_in_bytes() as u64;
+        let bytes = [rows, tokens, kept, value].into_iter().fold(1, u64::saturating_mul);
+        Ok(Self {
+            bytes: bytes.saturating_add(trained.saturating_mul(OPTIMIZER)),
+            rows,
+            tokens,
+        })
+    }
+
+    /// # Errors
+    ///
+    /// [`Failure::OutOfMemory`] with what to do where more is needed than is `available`.
+    pub fn check(&self, training: &Training, available: Option<u64>) -> Result<()> {
+        let Some(available) = available.filter(|available| *available < self.bytes) else {
+            return Ok(());
+        };
+        let remedy = match training.gradient_checkpointing {
+            true => "",
+            false => ", or set GRADIENT_CHECKPOINTING=true",
+        };
+        Err(Failure::OutOfMemory(format!(
+            "a batch of {} rows of up to {} tokens needs at least {} MiB of memory with the optimizer, {} MiB are \
+             available: lower TRAIN_BATCH_SIZE (and raise GRADIENT_ACCUMULATION_STEPS as much) or MAX_LENGTH{remedy}",
+            self.rows,
+            self.tokens,
+            self.bytes >> 20,
+            available >> 20
+        )))
+    }
+}
+
+impl Sizes {
+    /// Values that a layer keeps for each token of rows of `tokens`: what goes into its products, normalisations and
+    /// activation, and what comes out of softmax; with dropout its masks, and what it left of the attention weights.
+    fn of_token(&self, tokens: u64) -> u64 {
+        let states = if self.drops_states { 10 } else { 8 };
+        let tables = if self.drops_weights { 3 } else { 1 };
+        states * self.hidden + 2 * self.wide + tables * self.heads * tokens
+    }
+}
