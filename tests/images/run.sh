@@ -55,6 +55,16 @@ expect() {
 target() { make --no-print-directory "projects.$1/$2" COMPONENT=train "${@:3}"; }
 compose() { docker-compose -f docker-compose.dev.yaml "$@"; }
 
+# The guide's example of a build. Without cache it builds all there is, as the first build does anyway; so only then.
+example() {
+  local cache=false
+  if docker image inspect "$IMAGE_REGISTRY/sentiment-train:1.4.0" >/dev/null 2>&1; then cache=true; fi
+  expect 0 "image of another stage and tag, USE_DOCKER_CACHE=$cache" \
+    target build sentiment IMAGE_TAG=1.4.0 TARGET_BUILD_STAGE=development USE_DOCKER_CACHE=$cache
+  expect 0 "which has the tests" docker image inspect "$IMAGE_REGISTRY/sentiment-train:1.4.0"
+  says TRAINYARD_CARGO_PROFILE=
+}
+
 # The base model where a container's hub client looks for it, since no hub can be asked.
 models() {
   local cache=${HF_HUB_CACHE:-${HF_HOME:-$HOME/.cache/huggingface}/hub}
@@ -153,6 +163,7 @@ setup_all
 # What an earlier run left would be found instead of trained.
 PROJECT_NAME=sentiment compose --profile component --profile fleet down -v >/dev/null 2>&1 || true
 
+example
 for project in keywords ner sentiment; do expect 0 "image of $project" target build "$project"; done
 expect 0 "image of the dispatcher" env PROJECT_NAME=sentiment docker-compose -f docker-compose.dev.yaml --profile fleet build dispatcher
 step "the base model for the containers" models

@@ -91,9 +91,11 @@ impl Alone {
         self.broker.empty("alone").await;
         let url = self.broker.url(ADMIN, "alone");
         setup(&url).await.expect("the queues");
-        // What queues there are is on disk up to two seconds later only (Erlang's disk_log). A node that is killed before
-        // may come back with a queue of the test before, whose data is gone.
-        self.broker.ctl(&["eval", "mnesia:sync_log()."]).await;
+        // What queues there are is on disk up to two seconds later only (Erlang's disk_log), and where the data of a
+        // quorum queue lies up to half a second (Ra's names.dets). A node that is killed before may come back with a queue of
+        // the test before, whose data is gone.
+        let sync = "mnesia:sync_log(), [dets:sync(Table) || Table <- dets:all()].";
+        self.broker.ctl(&["eval", sync]).await;
         url
     }
 
