@@ -3,8 +3,8 @@ run: run.py TRAINER. Prints a table; with BENCH_WRITE=FOLDER also writes it ther
 
 BENCH_DATA: a folder with sentiment/{train,validation}.jsonl, ner/{train,validation}.conll and keywords/inspec.jsonl; without
 it the data of the project's own configurations, repeated. BENCH_MODEL: a folder with an encoder. BENCH_ROUNDS, BENCH_ROWS (of
-the sentiment data), BENCH_EPOCHS (of ner), BENCH_DOCUMENTS, BENCH_THREADS and BENCH_PARTS (sentiment,ner,keywords,start) make
-it smaller."""
+the sentiment data), BENCH_EPOCHS (of ner), BENCH_DOCUMENTS, BENCH_THREADS and BENCH_PARTS
+(sentiment,settings,ner,keywords,start) make it smaller."""
 import itertools
 import os
 import pathlib
@@ -20,7 +20,7 @@ MODEL = os.path.abspath(os.environ["BENCH_MODEL"])
 NUMBER = lambda name, default: int(os.environ.get(name, default))
 ROUNDS, ROWS, EPOCHS = NUMBER("BENCH_ROUNDS", 3), NUMBER("BENCH_ROWS", 8000), NUMBER("BENCH_EPOCHS", 3)
 DOCUMENTS, THREADS = NUMBER("BENCH_DOCUMENTS", 100), NUMBER("BENCH_THREADS", len(os.sched_getaffinity(0)))
-PARTS = os.environ.get("BENCH_PARTS", "sentiment,ner,keywords,start").split(",")
+PARTS = os.environ.get("BENCH_PARTS", "sentiment,settings,ner,keywords,start").split(",")
 # How much the quality of a recipe differs between seeds (docs/performance.md): ours may be below the peer's by so much.
 SPREAD = {"sentiment": 0.02, "ner": 0.04}
 
@@ -69,11 +69,31 @@ def compare(table, part, trainer, work, request):
             table.quality(f"{part}, {precision}", name, mine["quality"], theirs["quality"], SPREAD[part])
 
 
-def sentiment(table, trainer, work, seed):
+def of_sentiment(work, seed):
     train = head(source("sentiment", "train"), work / "train.jsonl", ROWS)
-    compare(table, "sentiment", trainer, work, {
-        "kind": "classify", "model": MODEL, "train": train, "validation": str(source("sentiment", "validation")),
-        "epochs": 1, "batch": 32, "eval_batch": 64, "rate": 5e-5, "seed": seed})
+    return {"kind": "classify", "model": MODEL, "train": train, "validation": str(source("sentiment", "validation")),
+            "epochs": 1, "batch": 32, "eval_batch": 64, "rate": 5e-5, "seed": seed}
+
+
+def sentiment(table, trainer, work, seed):
+    compare(table, "sentiment", trainer, work, of_sentiment(work, seed))
+
+
+# What of our own makes another training of it, or the same in another way: beside our own, never beside a peer.
+SETTINGS = {"FREEZE=embeddings+2": {"freeze": 2}, "GRADIENT_CHECKPOINTING=true": {"gradient_checkpointing": True}}
+
+
+def settings(table, trainer, work, seed):
+    request = of_sentiment(work, seed)
+    plain = sides.trainer(trainer, work, THREADS, request, "fp32")
+    for name, asked in SETTINGS.items():
+        mine = sides.trainer(trainer, work, THREADS, {**request, "settings": asked}, "fp32")
+        row = lambda what, unit, key, more: table.add(f"sentiment with {name}, {what}, fp32", unit, "without", mine[key],
+                                                      plain[key], more)
+        row("training", "samples/s", "samples_per_second", True)
+        row("peak memory", "MB", "memory", False)
+        # Said, not judged: what is frozen cannot learn.
+        table.quality(f"sentiment with {name}, fp32", "without", mine["quality"], plain["quality"], 1.0)
 
 
 def ner(table, trainer, work, seed):
@@ -110,7 +130,7 @@ def main():
     table = report.Table(f"{ROUNDS} rounds, {THREADS} threads, {report.processor()}{data}")
     with tempfile.TemporaryDirectory() as folder:
         for number in range(1, ROUNDS + 1):
-            for part in (sentiment, ner, keywords, start):
+            for part in (sentiment, settings, ner, keywords, start):
                 if part.__name__ in PARTS:
                     print(f"round {number} of {ROUNDS}: {part.__name__}", file=sys.stderr, flush=True)
                     part(table, trainer, pathlib.Path(folder), 41 + number)

@@ -59,7 +59,8 @@ def trainer(binary, work, threads, request, precision):
                     "gradient_accumulation_steps": 1, "learning_rate": request["rate"], "warmup_steps": 0,
                     "weight_decay": 0.0, "max_grad_norm": 1.0, "test_size": 0.0, "evaluation_strategy": "no",
                     "save_strategy": "no", "save_steps": 1, "save_total_limit": 1, "load_best_model_at_end": False,
-                    "metric_for_best_model": metric, "early_stopping_patience": None}
+                    "metric_for_best_model": metric, "early_stopping_patience": None,
+                    **request.get("settings", {})}
     job = {"schema": 1, "pipeline": request["kind"], "task": task, "model": "model", "seed": request["seed"],
            "precision": precision, "max_rows": None, "training": training,
            "validation_data": source("validation") if training else None,
