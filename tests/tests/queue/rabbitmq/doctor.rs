@@ -92,6 +92,19 @@ async fn every_mistake_in_exchanges_queues_and_bindings_is_named_in_one_line() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_queue_without_its_process_is_named_in_one_line() {
+    let broker = broker();
+    let vhost = broker.vhost().await;
+    let server = format!("{{'{}_trainyard.cpu', node()}}", vhost.name());
+    let ra = |what: &str| format!("ra:{what}_server(quorum_queues, {server}).");
+    broker.ctl(&["eval", &ra("stop")]).await;
+    let words = ["queue trainyard.cpu", "delete_queue", "dispatcher setup"];
+    assert_named("stopped", doctor(&vhost.url()), "failed", &words);
+    broker.ctl(&["eval", &ra("restart")]).await;
+    assert_fine("started again", doctor(&vhost.url()), &[]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn every_reason_not_to_be_let_in_is_named_in_one_line() {
     let broker = broker();
     let vhost = broker.vhost().await;

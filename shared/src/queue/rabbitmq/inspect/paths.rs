@@ -41,7 +41,10 @@ pub(super) async fn try_all(take: &Link, publisher: &Publisher, rights: &Rights)
     let tries = Tries { take, publisher };
     for (accelerator, may_take) in Accelerator::ALL.into_iter().zip(rights.take) {
         if rights.publish && rights.delay {
-            tries.work(accelerator, may_take, &mut paths).await?;
+            match tries.work(accelerator, may_take, &mut paths).await {
+                Err(error) if is_lost(&error) => drop(paths.broken.insert(lost(&work_queue(accelerator)))),
+                tried => tried?,
+            }
         }
         if rights.bury {
             tries.dead(accelerator, &mut paths).await?;
@@ -61,6 +64,22 @@ pub(super) async fn try_all(take: &Link, publisher: &Publisher, rights: &Rights)
 fn unbound(source: &str, destination: &str) -> String {
     format!(
         "exchange {source} is not bound to {destination}: messages on this way are lost or stay; dispatcher setup binds it"
+    )
+}
+
+/// A quorum queue without its process: a broker that is killed within a second after the queue was made may never find its
+/// data again. The broker has its own words for that: an answer to a receiver, one to a consumer, and one that it should give.
+fn is_lost(error: &anyhow::Error) -> bool {
+    let text = format!("{error:#}");
+    ["noproc", "INTERNAL_ERROR", "down or inaccessible"]
+        .iter()
+        .any(|words| text.contains(words))
+}
+
+fn lost(queue: &str) -> String {
+    format!(
+        "queue {queue} is there but does not run, and a restart does not bring it back where the broker's log says `could \
+         not be restarted`: rabbitmqctl delete_queue, then dispatcher setup; dispatcher run announces its jobs again"
     )
 }
 
