@@ -10,4 +10,5 @@ printf '%s==>%s building the binaries and the failure tests (minutes the first t
 cargo build -q --workspace --bins || die "the build failed" $?
 cargo test -q --workspace --test failure --test three_projects --no-run || die "the build failed" $?
 printf '%s==>%s built %s(%.1f s)%s\n' "$bold" "$plain" "$dim" "$(elapsed "$start")" "$plain"
-cargo test --workspace --test failure --test three_projects -- --include-ignored --test-threads=1 --nocapture "$@"
+# Their short forms are in `make test`.
+cargo test --workspace --test failure --test three_projects -- --ignored --test-threads=1 --nocapture "$@"
