@@ -20,11 +20,17 @@ def environment(threads):
     return {**kept, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
 
 
-def run(command, threads, each_line=lambda line, at: None):
-    """Runs to the end; peak resident memory in MB. `each_line` gets stdout with seconds since the start."""
+# What a worker sets for its trainers: worker/src/trainer_process/environment.rs says why.
+WORKERS = {"GOMP_SPINCOUNT": "20000", "LRU_CACHE_CAPACITY": "16", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
+
+
+def run(command, threads, each_line=lambda line, at: None, more={}):
+    """Runs to the end; peak resident memory in MB. `each_line` gets stdout with seconds since the start, and `more` is added
+    to the environment."""
     with tempfile.TemporaryFile("w+") as errors:
         begun = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment(threads))
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True,
+                                   env={**environment(threads), **more})
         for line in process.stdout:
             each_line(line, time.perf_counter() - begun)
         _, status, usage = os.wait4(process.pid, 0)
@@ -81,7 +87,7 @@ def trainer(binary, work, threads, request, precision):
     events = []
     memory = run([binary, str(folder / "job.json"), "--inputs", str(inputs), "--outputs", str(folder / "outputs"),
                   "--checkpoints", str(folder / "checkpoints")], threads,
-                 lambda line, at: events.append({**json.loads(line), "at": at}))
+                 lambda line, at: events.append({**json.loads(line), "at": at}), WORKERS)
     report = json.loads((folder / "outputs" / "report.json").read_text())
     found = {"memory": memory,
              "ready": next(event["at"] for event in events if event["event"] == "ready")}
