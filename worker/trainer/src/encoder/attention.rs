@@ -44,11 +44,15 @@ fn plain(
     dropout: &mut Dropout,
 ) -> Tensor {
     let size = query.size()[3];
-    let scores = query.matmul(&key.transpose(-2, -1)) / (size as f64).sqrt();
-    let scores = match bias {
-        Some(bias) => scores + bias,
-        None => scores,
-    };
+    // In place: a table is as large as all that a layer computes besides, and the way back needs none but softmax's.
+    let mut scores = query.matmul(&key.transpose(-2, -1)).g_div_scalar_((size as f64).sqrt());
+    if let Some(bias) = bias {
+        // fp32 where the bias is, as ever.
+        scores = match scores.kind() == bias.kind() {
+            true => scores.g_add_(bias),
+            false => scores + bias,
+        };
+    }
     let weights = dropout.apply(scores.softmax(-1, Kind::Float), probability);
     weights.to_kind(value.kind()).matmul(value)
 }

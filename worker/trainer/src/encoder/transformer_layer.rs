@@ -121,11 +121,12 @@ impl TransformerLayer {
             }
         };
         let attended = attention::attend(projected, self.heads, bias.as_ref(), self.attention_dropout, dropout);
-        let attended = dropout.apply(self.attention_output.forward(&attended), self.attention_output_dropout);
-        let x = self.attention_norm.forward(&(attended + queried));
+        let mut attended = dropout.apply(self.attention_output.forward(&attended), self.attention_output_dropout);
+        // Sums in place: nothing on the way back reads what was there before.
+        let x = self.attention_norm.forward(&attended.g_add_(&queried));
         let wide = self.activation.apply(&self.intermediate.forward(&x));
-        let narrow = dropout.apply(self.output.forward(&wide), self.output_dropout);
-        self.output_norm.forward(&(narrow + x))
+        let mut narrow = dropout.apply(self.output.forward(&wide), self.output_dropout);
+        self.output_norm.forward(&narrow.g_add_(&x))
     }
 }
 
