@@ -30,7 +30,7 @@ bench: ## the fleet beside Celery, training beside HF Trainer and KeyBERT, each 
 test-failure: ## the long failure tests: kill at every step, zombies, chaos, leaks, the projects on fleets
 	@scripts/test-failure.sh
 
-test-images: ## the images and the compose file, built and run with a docker daemon of its own (root; half an hour the first time)
+test-images: ## the images and the compose file, built and run with a docker daemon of its own (root; an hour the first time)
 	@tests/images/run.sh
 
 lint: setup ## formatting and lints
