@@ -3,15 +3,20 @@
 use crate::config_folder::{Config, SENTIMENT};
 use crate::into_job;
 use shared::job::Job;
+use shared::project::Project;
+use shared::settings::SettingsError;
 use trainer_protocol::{CheckpointEvery, PhraseRule};
+
+/// The project where somebody set `name` to `text`, or nobody did.
+fn asked(config: &Config, project: &str, name: &str, text: Option<&str>) -> Result<Project, SettingsError> {
+    let set: Vec<_> = text.into_iter().map(|text| (name, text)).collect();
+    config.load(project, &set, &[])
+}
 
 #[test]
 fn a_checkpoint_interval_is_in_the_job_only_where_somebody_asked_for_one() {
     let config = Config::new("sentiment", &format!("{SENTIMENT}TRAIN_DATA=data/train.jsonl\n"));
-    let job = |text: Option<&str>| {
-        let set: Vec<_> = text.into_iter().map(|text| ("CHECKPOINT_EVERY", text)).collect();
-        into_job(config.load("sentiment", &set, &[]).unwrap())
-    };
+    let job = |text| into_job(asked(&config, "sentiment", "CHECKPOINT_EVERY", text).unwrap());
     let plain = job(None);
     assert_eq!((plain.schema, job(Some("AUTO")).id()), (1, plain.id()));
     for (text, expected) in [
@@ -29,11 +34,8 @@ fn a_checkpoint_interval_is_in_the_job_only_where_somebody_asked_for_one() {
 #[test]
 fn what_is_frozen_is_in_the_job_only_where_somebody_asked_for_it() {
     let config = Config::new("sentiment", &format!("{SENTIMENT}TRAIN_DATA=data/train.jsonl\n"));
-    let load = |text: Option<&str>| {
-        let set: Vec<_> = text.into_iter().map(|text| ("FREEZE", text)).collect();
-        config.load("sentiment", &set, &[])
-    };
-    let job = |text: Option<&str>| into_job(load(text).unwrap());
+    let load = |text| asked(&config, "sentiment", "FREEZE", text);
+    let job = |text| into_job(load(text).unwrap());
     let plain = job(None);
     assert_eq!((plain.schema, job(Some("none")).id()), (1, plain.id()));
     for (text, expected) in [("embeddings", 0), ("embeddings+2", 2)] {
@@ -51,11 +53,8 @@ fn what_is_frozen_is_in_the_job_only_where_somebody_asked_for_it() {
 #[test]
 fn that_layers_are_computed_again_is_in_the_job_only_where_somebody_asked_for_it() {
     let config = Config::new("sentiment", &format!("{SENTIMENT}TRAIN_DATA=data/train.jsonl\n"));
-    let load = |text: Option<&str>| {
-        let set: Vec<_> = text.into_iter().map(|text| ("GRADIENT_CHECKPOINTING", text)).collect();
-        config.load("sentiment", &set, &[])
-    };
-    let job = |text: Option<&str>| into_job(load(text).unwrap());
+    let load = |text| asked(&config, "sentiment", "GRADIENT_CHECKPOINTING", text);
+    let job = |text| into_job(load(text).unwrap());
     let plain = job(None);
     assert_eq!((plain.schema, job(Some("false")).id()), (1, plain.id()));
     let asked = job(Some("true"));
@@ -79,10 +78,7 @@ fn that_layers_are_computed_again_is_in_the_job_only_where_somebody_asked_for_it
 #[test]
 fn the_rule_of_phrases_is_in_the_job_only_where_it_is_not_keyberts() {
     let config = Config::new("keywords", "SAMPLE_DOCUMENTS=[\"x\"]\n");
-    let load = |text: Option<&str>| {
-        let set: Vec<_> = text.into_iter().map(|text| ("CANDIDATES", text)).collect();
-        config.load("keywords", &set, &[])
-    };
+    let load = |text| asked(&config, "keywords", "CANDIDATES", text);
     let plain = into_job(load(None).unwrap());
     assert_eq!(into_job(load(Some("keybert")).unwrap()).id(), plain.id());
     let job = into_job(load(Some("contiguous")).unwrap());
