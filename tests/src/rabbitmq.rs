@@ -208,7 +208,7 @@ impl Broker {
     /// # Panics
     /// If the node refuses.
     pub async fn vhost(&'static self) -> Vhost {
-        let others_may = Arc::clone(&self.gate).read_owned().await;
+        let others_may = self.beside_others().await;
         let name = loop {
             let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
             match free {
@@ -224,6 +224,12 @@ impl Broker {
         self.empty(&vhost.name).await;
         setup(&vhost.url()).await.expect("the queues");
         vhost
+    }
+
+    /// The node beside other tests, for those that need no virtual host of their own: while this is held, nobody stops
+    /// the node or raises an alarm in it.
+    pub async fn beside_others(&'static self) -> OwnedRwLockReadGuard<()> {
+        Arc::clone(&self.gate).read_owned().await
     }
 
     /// The node without other tests, for those that stop or change it.

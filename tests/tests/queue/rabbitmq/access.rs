@@ -26,6 +26,7 @@ async fn refused(url: &str) -> String {
 #[tokio::test]
 async fn who_is_refused_is_told_why_without_the_password() {
     let broker = broker();
+    let _beside = broker.beside_others().await;
     let wrong = broker.url(ADMIN, "bare").replace(PASSWORD, "s3cret-guess");
     let error = refused(&wrong).await;
     assert!(
@@ -41,7 +42,9 @@ async fn who_is_refused_is_told_why_without_the_password() {
 
 #[tokio::test]
 async fn what_is_missing_is_named_and_never_made_by_the_way() {
-    let error = refused(&broker().url(ADMIN, "bare")).await;
+    let broker = broker();
+    let _beside = broker.beside_others().await;
+    let error = refused(&broker.url(ADMIN, "bare")).await;
     assert!(
         error.contains("no exchange trainyard") && error.contains("dispatcher setup"),
         "{error}"
@@ -51,6 +54,7 @@ async fn what_is_missing_is_named_and_never_made_by_the_way() {
 #[tokio::test]
 async fn a_queue_with_other_arguments_is_named_and_left_alone() {
     let broker = broker();
+    let _beside = broker.beside_others().await;
     let url = broker.url(ADMIN, "other");
     let (_connection, channel) = broker.channel("other").await;
     let durable = QueueDeclareOptions {
@@ -106,6 +110,7 @@ async fn setting_up_again_changes_nothing() {
 #[tokio::test]
 async fn least_privilege_is_enough_and_no_more() {
     let broker = broker();
+    let _beside = broker.beside_others().await;
     let open = async |user: &str| {
         let url = broker.url(user, "trainyard");
         RabbitQueue::connect(&url, Limits::default()).await.expect("a queue")
@@ -184,8 +189,10 @@ async fn worker_cannot_configure() {
 /// What a person does, with everything that the client could log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_dispatcher_sets_a_broker_up_once_and_looks_at_it() {
+    let broker = broker();
+    let _beside = broker.beside_others().await;
     let mut machine = Sandbox::new();
-    let url = broker().url(ADMIN, "fresh");
+    let url = broker.url(ADMIN, "fresh");
     machine.variables.push(("TRAINYARD_QUEUE_URL".into(), url));
     machine.variables.push(("RUST_LOG".into(), "trace,lapin=trace".into()));
     let run = |arguments: &[&str], code| {
