@@ -9,26 +9,15 @@
 #include <ATen/core/grad_mode.h>
 
 #include <cstdlib>
-#include <cstring>
 #include <dlfcn.h>
 #include <stdexcept>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
+#include "guarded.h"
+
 namespace {
-
-using tensor = at::Tensor *;
-
-template <typename F> char *guarded(F work) {
-  try {
-    work();
-    return nullptr;
-  } catch (const c10::Error &error) {
-    return strdup(error.what_without_backtrace());
-  } catch (const std::exception &error) {
-    return strdup(error.what());
-  }
-}
 
 std::vector<at::Tensor> list(tensor *const *tensors, size_t count) {
   std::vector<at::Tensor> all;
@@ -64,6 +53,9 @@ void check(int result, const char *what) {
 extern "C" {
 
 void trainer_free(char *message) { free(message); }
+
+// Ends the process without the destructors of libtorch, which take a fifth of a second to give back memory.
+void trainer_end(int code) { _exit(code); }
 
 // Loads libtorch's CUDA half from beside its CPU half. The linker drops it from the binary, which refers to none of it.
 char *trainer_load_cuda() {

@@ -1,6 +1,7 @@
 //! Dropout whose mask depends on (seed, step, place) alone, so that a resumed training drops the same values.
 
 use crate::memory;
+use crate::native::{self, Mask};
 use crate::random::Random;
 use tch::{Device, Kind, Tensor};
 
@@ -73,55 +74,67 @@ impl Dropout {
         if x.device().is_cuda() {
             return x.dropout(f64::from(dropped) / 65536.0, true);
         }
+        native::dropout(&x, &self.drawn(&x, dropped, [seed, step, part]))
+    }
+
+    /// [`Dropout::apply`] of attention's `weights`, fp32 `[rows, heads, queries, keys]`, and their product with `value`
+    /// `[rows, heads, keys, size]`, of whose kind the result is.
+    pub(crate) fn mix(&mut self, weights: Tensor, value: &Tensor, probability: f64) -> Tensor {
+        let Some(at) = self.at.filter(|_| !weights.device().is_cuda()) else {
+            return self.apply(weights, probability).to_kind(value.kind()).matmul(value);
+        };
+        self.place += 1;
+        let dropped = (probability * 65536.0).round() as u16;
+        let mask = (dropped > 0).then(|| self.drawn(&weights, dropped, at));
+        native::mix(&weights, mask.as_ref(), value)
+    }
+
+    /// The mask of this place for `x`.
+    fn drawn(&self, x: &Tensor, dropped: u16, [seed, step, part]: [u64; 3]) -> Mask {
         let random = |block: u64| Random::at(seed, &[step, part, self.place, block]);
-        let mut mask = Tensor::empty(x.size(), (x.kind(), Device::Cpu));
+        let mut kept = Tensor::empty(x.size(), (Kind::Uint8, Device::Cpu));
+        fill(memory::bytes_mut(&mut kept), dropped, random);
         let scale = 65536.0 / (65536.0 - f32::from(dropped));
-        match x.kind() {
-            Kind::BFloat16 => fill(memory::bfloats_mut(&mut mask), dropped, bfloat(scale), random),
-            _ => fill(memory::floats_mut(&mut mask), dropped, scale, random),
+        Mask {
+            kept,
+            scale: f64::from(match x.kind() {
+                Kind::BFloat16 => bfloat(scale),
+                _ => scale,
+            }),
         }
-        x * mask
     }
 }
 
-/// The bits of the bf16 nearest to a positive number.
-fn bfloat(value: f32) -> u16 {
-    ((value.to_bits() + 0x8000) >> 16) as u16
+/// The nearest bf16 to a positive number.
+fn bfloat(value: f32) -> f32 {
+    f32::from_bits((value.to_bits() + 0x8000) & 0xffff_0000)
 }
 
 /// Values of a mask from one seed, so that a long one need not be drawn in order.
 const BLOCK: usize = 1 << 16;
 
-/// 0 with probability `dropped`/65536, else `kept`.
+/// 0 with probability `dropped`/65536, else 1.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512bw", "x86_64+avx2"))]
-fn fill<T: Copy + Default>(mask: &mut [T], dropped: u16, kept: T, random: impl Fn(u64) -> Random) {
+fn fill(mask: &mut [u8], dropped: u16, random: impl Fn(u64) -> Random) {
     for (number, block) in mask.chunks_mut(BLOCK).enumerate() {
         let mut lanes = Lanes::new(&mut random(number as u64));
         let mut rounds = block.chunks_exact_mut(2 * LANES);
         for values in &mut rounds {
-            select(values, &lanes.bits(), dropped, kept);
+            select(values, &lanes.bits(), dropped);
         }
         let rest = rounds.into_remainder();
-        let mut last = [kept; 2 * LANES];
-        select(&mut last, &lanes.bits(), dropped, kept);
+        let mut last = [1; 2 * LANES];
+        select(&mut last, &lanes.bits(), dropped);
         rest.copy_from_slice(&last[..rest.len()]);
     }
 }
 
 #[inline(always)]
-fn select<T: Copy + Default>(values: &mut [T], bits: &[u32; LANES], dropped: u16, kept: T) {
+fn select(values: &mut [u8], bits: &[u32; LANES], dropped: u16) {
     let (low, high) = values.split_at_mut(LANES);
     for ((low, high), bits) in low.iter_mut().zip(high).zip(bits) {
-        *low = if (*bits & 0xffff) as u16 >= dropped {
-            kept
-        } else {
-            T::default()
-        };
-        *high = if (*bits >> 16) as u16 >= dropped {
-            kept
-        } else {
-            T::default()
-        };
+        *low = u8::from((*bits & 0xffff) as u16 >= dropped);
+        *high = u8::from((*bits >> 16) as u16 >= dropped);
     }
 }
 

@@ -38,3 +38,5 @@ pub mod sentence_config;
 pub mod state;
 pub mod task;
 pub mod tokens;
+
+pub use native::end;

@@ -1,7 +1,6 @@
 //! The `trainer` binary: command line, exit code, and the top of every failure.
 
 use std::panic::AssertUnwindSafe;
-use std::process::ExitCode;
 use trainer::arguments::{self, Arguments, Command, HELP};
 use trainer::events::Events;
 use trainer::failure::{Failure, Result};
@@ -18,31 +17,34 @@ pub extern "C" fn mkl_serv_intel_cpu_true() -> i32 {
     1
 }
 
+const SUCCESS: u8 = 0;
 /// Wrong usage (`EX_USAGE`).
 const USAGE: u8 = 64;
 
-fn main() -> ExitCode {
-    match arguments::parse(std::env::args_os().skip(1)) {
+fn main() {
+    let code = match arguments::parse(std::env::args_os().skip(1)) {
         Ok(Command::Run(arguments)) => run(&arguments),
         Ok(Command::Version) => print(&format!("trainer {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Command::Help) => print(HELP),
         Err(wrong) => {
             eprintln!("trainer: {wrong}\n\n{HELP}");
-            ExitCode::from(USAGE)
+            USAGE
         }
-    }
+    };
+    trainer::end(code)
 }
 
-fn print(text: &str) -> ExitCode {
+fn print(text: &str) -> u8 {
     print!("{text}");
-    ExitCode::SUCCESS
+    SUCCESS
 }
 
-fn run(arguments: &Arguments) -> ExitCode {
+/// The exit code.
+fn run(arguments: &Arguments) -> u8 {
     interruption::end_with_the_parent();
     let mut events = Events::new(Box::new(std::io::stdout()));
     let Err(failure) = guarded(arguments, &mut events) else {
-        return ExitCode::SUCCESS;
+        return SUCCESS;
     };
     eprintln!("trainer: {failure}");
     if let Some(cause) = failure.cause() {
@@ -51,7 +53,7 @@ fn run(arguments: &Arguments) -> ExitCode {
             message: failure.to_string(),
         });
     }
-    ExitCode::from(failure.exit_code() as u8)
+    failure.exit_code() as u8
 }
 
 /// Operations of libtorch panic where they fail; such a panic ends as a failure like any other.

@@ -135,21 +135,17 @@ pub(crate) fn floats_mut(tensor: &mut Tensor) -> &mut [f32] {
     }
 }
 
-/// The bits of a contiguous bf16 tensor on the CPU, to be written; see [`floats_mut`].
-pub(crate) fn bfloats_mut(tensor: &mut Tensor) -> &mut [u16] {
+/// The values of a contiguous tensor of bytes on the CPU, to be written; see [`floats_mut`].
+pub(crate) fn bytes_mut(tensor: &mut Tensor) -> &mut [u8] {
     assert!(
-        tensor.kind() == Kind::BFloat16 && tensor.device() == Device::Cpu && tensor.is_contiguous(),
-        "not a contiguous bf16 tensor on the CPU"
+        tensor.kind() == Kind::Uint8 && tensor.device() == Device::Cpu && tensor.is_contiguous(),
+        "not a contiguous tensor of bytes on the CPU"
     );
     if tensor.numel() == 0 {
         return &mut [];
     }
-    // SAFETY: as in `floats_mut`, with two bytes a value, every pattern of which is a valid `u16`.
-    unsafe {
-        let pointer = tensor.data_ptr().cast::<u16>();
-        assert!(pointer.is_aligned(), "unaligned tensor");
-        std::slice::from_raw_parts_mut(pointer, tensor.numel())
-    }
+    // SAFETY: as in `floats_mut`, with a byte a value.
+    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<u8>(), tensor.numel()) }
 }
 
 /// The bytes of a contiguous fp32 tensor, as safetensors stores them.

@@ -55,15 +55,19 @@ impl Need {
             _ => sizes.layers,
         };
         let whole = whole - u64::from(training.freeze.unwrap_or(0)).min(whole);
+        let value = model.arithmetic.kind.elt_size_in_bytes() as u64;
+        let of_layer = sizes
+            .values(tokens)
+            .saturating_mul(value)
+            .saturating_add(sizes.masks(tokens));
         let kept = match training.gradient_checkpointing {
-            true => whole * sizes.hidden + whole.min(1) * sizes.of_token(tokens),
-            false => whole * sizes.of_token(tokens),
+            true => whole * sizes.hidden * value + whole.min(1) * of_layer,
+            false => whole.saturating_mul(of_layer),
         };
         // Of a table of embeddings only the rows that occur have any.
         let trained = model.trained().iter().filter(|p| !p.name.contains("embedding"));
         let trained: u64 = trained.map(|p| p.value.numel() as u64).sum();
-        let value = model.arithmetic.kind.elt_size_in_bytes() as u64;
-        let bytes = [rows, tokens, kept, value].into_iter().fold(1, u64::saturating_mul);
+        let bytes = [rows, tokens, kept].into_iter().fold(1, u64::saturating_mul);
         Ok(Self {
             bytes: bytes.saturating_add(trained.saturating_mul(OPTIMIZER)),
             rows,
@@ -95,10 +99,15 @@ impl Need {
 
 impl Sizes {
     /// Values that a layer keeps for each token of rows of `tokens`: what goes into its products, normalisations and
-    /// activation, and what comes out of softmax; with dropout its masks, and what it left of the attention weights.
-    fn of_token(&self, tokens: u64) -> u64 {
-        let states = if self.drops_states { 10 } else { 8 };
-        let tables = if self.drops_weights { 3 } else { 1 };
-        states * self.hidden + 2 * self.wide + tables * self.heads * tokens
+    /// activation, and what comes out of softmax.
+    fn values(&self, tokens: u64) -> u64 {
+        8 * self.hidden + self.wide + self.heads * tokens
+    }
+
+    /// The same of dropout's masks, of a byte a value.
+    fn masks(&self, tokens: u64) -> u64 {
+        let states = if self.drops_states { 2 } else { 0 };
+        let tables = if self.drops_weights { 1 } else { 0 };
+        states * self.hidden + tables * self.heads * tokens
     }
 }

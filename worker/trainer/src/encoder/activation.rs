@@ -2,6 +2,7 @@
 
 use super::Config;
 use crate::failure::Result;
+use std::ffi::CStr;
 use tch::Tensor;
 
 /// Between the two layers of a feed-forward block or of a head.
@@ -37,6 +38,15 @@ impl Activation {
         found
             .map(|(_, activation)| *activation)
             .ok_or_else(|| config.wrong(key, &format!("one of {}", NAMES.map(|(known, _)| known).join(", "))))
+    }
+
+    /// What libtorch calls this form of GELU, if it is one.
+    pub(crate) fn gelu(self) -> Option<&'static CStr> {
+        match self {
+            Self::Gelu => Some(c"none"),
+            Self::GeluTanh => Some(c"tanh"),
+            Self::Relu | Self::Silu | Self::Tanh => None,
+        }
     }
 
     pub(crate) fn apply(self, x: &Tensor) -> Tensor {

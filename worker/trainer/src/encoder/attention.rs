@@ -53,8 +53,7 @@ fn plain(
             false => scores + bias,
         };
     }
-    let weights = dropout.apply(scores.softmax(-1, Kind::Float), probability);
-    weights.to_kind(value.kind()).matmul(value)
+    dropout.mix(scores.softmax(-1, Kind::Float), value, probability)
 }
 
 /// Flash attention, or the memory-efficient one where there is a `bias`.

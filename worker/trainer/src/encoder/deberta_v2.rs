@@ -184,8 +184,10 @@ impl Layer {
         let attended = self.attention.forward(x, hidden_pairs, places, dropout);
         let attended = dropout.apply(self.attention_output.forward(&attended), self.dropout);
         let x = self.attention_norm.forward(&(attended + x));
-        let wide = self.activation.apply(&self.intermediate.forward(&x));
-        let narrow = dropout.apply(self.output.forward(&wide), self.dropout);
+        let narrow = self
+            .output
+            .forward_activated(&self.intermediate.forward(&x), self.activation);
+        let narrow = dropout.apply(narrow, self.dropout);
         self.output_norm.forward(&(narrow + x))
     }
 }

@@ -124,8 +124,10 @@ impl TransformerLayer {
         let mut attended = dropout.apply(self.attention_output.forward(&attended), self.attention_output_dropout);
         // Sums in place: nothing on the way back reads what was there before.
         let x = self.attention_norm.forward(&attended.g_add_(&queried));
-        let wide = self.activation.apply(&self.intermediate.forward(&x));
-        let mut narrow = dropout.apply(self.output.forward(&wide), self.output_dropout);
+        let narrow = self
+            .output
+            .forward_activated(&self.intermediate.forward(&x), self.activation);
+        let mut narrow = dropout.apply(narrow, self.output_dropout);
         self.output_norm.forward(&narrow.g_add_(&x))
     }
 }

@@ -233,10 +233,9 @@ impl DisentangledSelfAttention {
         let scores = scores
             .to_kind(Kind::Float)
             .masked_fill(hidden_pairs, f64::from(f32::MIN));
-        let weights = dropout.apply(scores.softmax(-1, Kind::Float), self.attention_dropout);
-        weights
-            .to_kind(value.kind())
-            .matmul(&value)
+        let weights = scores.softmax(-1, Kind::Float);
+        dropout
+            .mix(weights, &value, self.attention_dropout)
             .transpose(1, 2)
             .contiguous()
             .view(x.size().as_slice())

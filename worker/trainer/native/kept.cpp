@@ -1,0 +1,166 @@
+// Operations that keep less for the way back than those of libtorch, and give the same bits: dropout keeps a byte a value,
+// attention its weights once, and a linear layer behind GELU computes GELU again.
+#include <ATen/Functions.h>
+#include <ATen/TensorIterator.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+#include "guarded.h"
+
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+
+template <typename T> void scale(T *out, const T *x, const uint8_t *kept, int64_t count, float by) {
+  for (int64_t i = 0; i < count; i++)
+    out[i] = static_cast<T>(static_cast<float>(x[i]) * (static_cast<float>(kept[i]) * by));
+}
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+__attribute__((target_clones("avx512f", "avx2", "default"), optimize("O3")))
+#endif
+void scale_floats(float *__restrict out, const float *__restrict x, const uint8_t *__restrict kept, int64_t count, float by) {
+  for (int64_t i = 0; i < count; i++)
+    out[i] = x[i] * (static_cast<float>(kept[i]) * by);
+}
+
+// `x` times `scale` where the byte in `mask` is 1, and times 0 where it is 0. The threads are libtorch's own, which its
+// iterator has.
+template <typename T> void scale_all(at::TensorIterator &iterator, float by) {
+  iterator.for_each([by](char **data, const int64_t *strides, int64_t count) {
+    bool dense = strides[0] == sizeof(T) && strides[1] == sizeof(T) && strides[2] == 1;
+    auto *out = reinterpret_cast<T *>(data[0]);
+    auto *x = reinterpret_cast<const T *>(data[1]);
+    auto *kept = reinterpret_cast<const uint8_t *>(data[2]);
+    if (dense) {
+      if constexpr (std::is_same_v<T, float>)
+        scale_floats(out, x, kept, count, by);
+      else
+        scale(out, x, kept, count, by);
+      return;
+    }
+    for (int64_t i = 0; i < count; i++)
+      scale(reinterpret_cast<T *>(data[0] + i * strides[0]), reinterpret_cast<const T *>(data[1] + i * strides[1]),
+            kept + i * strides[2], 1, by);
+  });
+}
+
+at::Tensor dropped(const at::Tensor &x, const at::Tensor &mask, double scale) {
+  at::Tensor out;
+  auto iterator = at::TensorIteratorConfig()
+                      .check_all_same_dtype(false)
+                      .declare_static_dtype(x.scalar_type())
+                      .add_output(out)
+                      .add_const_input(x)
+                      .add_const_input(mask)
+                      .build();
+  switch (x.scalar_type()) {
+  case at::kFloat:
+    scale_all<float>(iterator, static_cast<float>(scale));
+    break;
+  case at::kBFloat16:
+    scale_all<at::BFloat16>(iterator, static_cast<float>(scale));
+    break;
+  default:
+    throw std::runtime_error("dropout of neither fp32 nor bf16");
+  }
+  return iterator.output();
+}
+
+struct Dropout : Function<Dropout> {
+  static at::Tensor forward(AutogradContext *context, const at::Tensor &x, const at::Tensor &mask, double scale) {
+    context->save_for_backward({mask});
+    context->saved_data["scale"] = scale;
+    return dropped(x, mask, scale);
+  }
+
+  static variable_list backward(AutogradContext *context, const variable_list &gradients) {
+    auto mask = context->get_saved_variables()[0];
+    return {dropped(gradients[0], mask, context->saved_data["scale"].toDouble()), {}, {}};
+  }
+};
+
+// As `at::matmul` does it with tables of four dimensions, so that the bits are the same.
+at::Tensor flat(const at::Tensor &x) { return x.reshape({-1, x.size(-2), x.size(-1)}); }
+
+struct Mix : Function<Mix> {
+  // What `weights` leave after dropout, as `value` has its numbers.
+  static at::Tensor left(const at::Tensor &weights, const at::Tensor &mask, double scale, const at::Tensor &value) {
+    return flat((mask.defined() ? dropped(weights, mask, scale) : weights).to(value.scalar_type()));
+  }
+
+  static at::Tensor forward(AutogradContext *context, const at::Tensor &weights,
+                            const std::optional<at::Tensor> &maybe_mask, double scale, const at::Tensor &value) {
+    auto mask = maybe_mask.value_or(at::Tensor());
+    auto values = flat(value);
+    context->save_for_backward({weights, mask, values});
+    context->saved_data["scale"] = scale;
+    auto sizes = weights.sizes().vec();
+    sizes.back() = value.size(-1);
+    context->saved_data["sizes"] = value.sizes().vec();
+    return at::bmm(left(weights, mask, scale, value), values).view(sizes);
+  }
+
+  static variable_list backward(AutogradContext *context, const variable_list &gradients) {
+    auto saved = context->get_saved_variables();
+    auto &weights = saved[0], &mask = saved[1], &values = saved[2];
+    auto scale = context->saved_data["scale"].toDouble();
+    auto gradient = flat(gradients[0]);
+    auto of_value = at::bmm(left(weights, mask, scale, values).transpose(1, 2), gradient)
+                        .view(context->saved_data["sizes"].toIntVector());
+    auto of_weights = at::bmm(gradient, values.transpose(1, 2)).to(weights.scalar_type()).view(weights.sizes());
+    if (mask.defined())
+      of_weights = dropped(of_weights, mask, scale);
+    return {of_weights, {}, {}, of_value};
+  }
+};
+
+struct GeluLinear : Function<GeluLinear> {
+  static at::Tensor forward(AutogradContext *context, const at::Tensor &x, const std::string &approximate,
+                            const at::Tensor &weight, const at::Tensor &bias) {
+    context->save_for_backward({x, weight});
+    context->saved_data["approximate"] = approximate;
+    return at::linear(at::gelu(x, approximate), weight, bias);
+  }
+
+  static variable_list backward(AutogradContext *context, const variable_list &gradients) {
+    auto saved = context->get_saved_variables();
+    auto &x = saved[0], &weight = saved[1];
+    auto approximate = context->saved_data["approximate"].toStringRef();
+    auto rows = [](const at::Tensor &table) { return table.reshape({-1, table.size(-1)}); };
+    auto gradient = rows(gradients[0]);
+    auto of_weight = gradient.t().mm(rows(at::gelu(x, approximate)));
+    auto of_x = at::gelu_backward(gradient.mm(weight).view(x.sizes()), x, approximate);
+    return {of_x, {}, of_weight, gradient.sum(0)};
+  }
+};
+
+} // namespace
+
+extern "C" {
+
+// `x` without what the bytes of `mask` drop (0; 1 keeps), the rest times `scale`.
+char *trainer_dropout(tensor x, tensor mask, double scale, tensor *out) {
+  return guarded([&] { *out = new at::Tensor(Dropout::apply(*x, *mask, scale)); });
+}
+
+// Attention's `weights` after dropout, of four dimensions as `value` is, times `value`. `mask` may be null: no dropout.
+char *trainer_mix(tensor weights, tensor mask, double scale, tensor value, tensor *out) {
+  return guarded([&] {
+    auto maybe_mask = mask ? std::optional(*mask) : std::nullopt;
+    *out = new at::Tensor(Mix::apply(*weights, maybe_mask, scale, *value));
+  });
+}
+
+// The linear layer on what GELU makes of `x`; `approximate` is libtorch's `none` or `tanh`.
+char *trainer_gelu_linear(tensor x, const char *approximate, tensor weight, tensor bias, tensor *out) {
+  return guarded([&] { *out = new at::Tensor(GeluLinear::apply(*x, std::string(approximate), *weight, *bias)); });
+}
+}
