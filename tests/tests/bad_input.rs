@@ -287,7 +287,7 @@ fn memory_that_is_too_small() {
     // The room for libtorch's libraries, and hardly more.
     fs::write(
         &trainer,
-        format!("#!/bin/bash\nulimit -v 1700000\nexec {} \"$@\"\n", real.display()),
+        format!("#!/bin/bash\nulimit -v 1400000\nexec {} \"$@\"\n", real.display()),
     )
     .unwrap();
     make_executable(&trainer);
