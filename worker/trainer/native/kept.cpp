@@ -31,7 +31,7 @@ void scale_floats(float *__restrict out, const float *__restrict x, const uint8_
     out[i] = x[i] * (static_cast<float>(kept[i]) * by);
 }
 
-// `x` times `scale` where the byte in `mask` is 1, and times 0 where it is 0. The threads are libtorch's own, which its
+// The values times `by` where the byte of the mask is 1, and times 0 where it is 0. The threads are libtorch's own, which its
 // iterator has.
 template <typename T> void scale_all(at::TensorIterator &iterator, float by) {
   iterator.for_each([by](char **data, const int64_t *strides, int64_t count) {
@@ -105,7 +105,7 @@ struct Mix : Function<Mix> {
     auto sizes = weights.sizes().vec();
     sizes.back() = value.size(-1);
     context->saved_data["sizes"] = value.sizes().vec();
-    return at::bmm(left(weights, mask, scale, value), values).view(sizes);
+    return at::_unsafe_view(at::bmm(left(weights, mask, scale, value), values), sizes);
   }
 
   static variable_list backward(AutogradContext *context, const variable_list &gradients) {
@@ -122,19 +122,23 @@ struct Mix : Function<Mix> {
   }
 };
 
+at::Tensor rows(const at::Tensor &table) { return table.reshape({-1, table.size(-1)}); }
+
 struct GeluLinear : Function<GeluLinear> {
   static at::Tensor forward(AutogradContext *context, const at::Tensor &x, const std::string &approximate,
                             const at::Tensor &weight, const at::Tensor &bias) {
     context->save_for_backward({x, weight});
     context->saved_data["approximate"] = approximate;
-    return at::linear(at::gelu(x, approximate), weight, bias);
+    auto sizes = x.sizes().vec();
+    sizes.back() = weight.size(0);
+    // As `at::linear` does it, but no view: what comes out is changed in place where nothing is dropped out of it.
+    return at::_unsafe_view(at::addmm(bias, rows(at::gelu(x, approximate)), weight.t()), sizes);
   }
 
   static variable_list backward(AutogradContext *context, const variable_list &gradients) {
     auto saved = context->get_saved_variables();
     auto &x = saved[0], &weight = saved[1];
     auto approximate = context->saved_data["approximate"].toStringRef();
-    auto rows = [](const at::Tensor &table) { return table.reshape({-1, table.size(-1)}); };
     auto gradient = rows(gradients[0]);
     auto of_weight = gradient.t().mm(rows(at::gelu(x, approximate)));
     auto of_x = at::gelu_backward(gradient.mm(weight).view(x.sizes()), x, approximate);
