@@ -52,6 +52,9 @@ async fn serve(prepared: start::Prepared, run: &Run) -> Result<ExitCode, ExitCod
         .await
         .map_err(|error| complain(error.code, &error))?;
     if let Some(monitor) = monitor {
+        if let Ok(address) = monitor.address() {
+            tracing::info!(url = %format_args!("http://{address}/metrics"), "metrics");
+        }
         tokio::spawn(monitor.serve(registry, readiness.clone(), shutdown.hard().clone()));
     }
     Ok(run::run(context, readiness, run, also).await)

@@ -70,14 +70,17 @@ fn program(name: &str) -> PathBuf {
     Path::new("/usr/lib/rabbitmq/bin").join(name)
 }
 
-/// Ports that nobody has; all are held until all are chosen.
+/// Ports that nobody has. Not among those that the system gives to whoever asks for any (32768 and up on Linux): it
+/// would give them away between their choice and their use, and while the node is stopped.
 fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
-    let mut listeners = Vec::new();
+    const CANDIDATES: std::ops::Range<u16> = 10_000..30_000;
+    // Each process begins elsewhere, so that nodes that start at once do not choose the same.
+    let first = usize::try_from(std::process::id())? * COUNT % CANDIDATES.len();
+    let mut free = CANDIDATES.cycle().skip(first).take(CANDIDATES.len());
     let mut ports = [0; COUNT];
     for port in &mut ports {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        *port = listener.local_addr()?.port();
-        listeners.push(listener);
+        let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        *port = free.find(is_free).context("no port is free")?;
     }
     Ok(ports)
 }

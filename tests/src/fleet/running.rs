@@ -1,7 +1,6 @@
 //! Processes of a fleet, which end with the test.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -17,20 +16,19 @@ const LAST_LINES: usize = 40;
 pub struct Running {
     child: Child,
     log: PathBuf,
-    monitor: SocketAddr,
 }
 
 impl Running {
     pub(super) fn start(mut command: Command, log: PathBuf) -> Self {
         let file = File::create(&log).expect("a log");
-        let monitor = free_address();
-        command.env("TRAINYARD_METRICS_ADDR", monitor.to_string());
+        // A port chosen here could be somebody else's by the time that the process opens it.
         let child = command
+            .env("TRAINYARD_METRICS_ADDR", "127.0.0.1:0")
             .stdout(file.try_clone().expect("the same log"))
             .stderr(file)
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Self { child, log, monitor }
+        Self { child, log }
     }
 
     /// Its process id.
@@ -74,8 +72,7 @@ impl Running {
     /// If it does not end, or not with exit code 0.
     pub async fn stop(mut self) {
         // Before it answers, it may not listen to signals yet either.
-        let live = format!("http://{}/livez", self.monitor);
-        until("it answers", async || reqwest::get(&live).await.ok()).await;
+        until("it answers", async || reqwest::get(self.monitor()?).await.ok()).await;
         signal(self.id(), libc::SIGTERM);
         let status = self.end().await;
         assert!(status.success(), "{status}:\n{}", self.said());
@@ -91,12 +88,7 @@ impl Running {
     /// The value of a series at its monitor, the sum over its labels that contain `labels`; `None` while it does not
     /// answer.
     pub async fn series(&self, name: &str, labels: &str) -> Option<f64> {
-        let text = reqwest::get(format!("http://{}/metrics", self.monitor))
-            .await
-            .ok()?
-            .text()
-            .await
-            .ok()?;
+        let text = reqwest::get(self.monitor()?).await.ok()?.text().await.ok()?;
         let values = text
             .lines()
             .filter(|line| line.starts_with(name) && line.contains(labels));
@@ -104,6 +96,14 @@ impl Running {
             .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
             .collect();
         (!values.is_empty()).then(|| values.iter().sum())
+    }
+
+    /// The address of its `/metrics`, once it has said it.
+    fn monitor(&self) -> Option<String> {
+        let said = self.said();
+        let (before, _) = said.split_once("/metrics")?;
+        let (_, address) = before.rsplit_once("http://")?;
+        Some(format!("http://{address}/metrics"))
     }
 }
 
@@ -119,12 +119,6 @@ impl Drop for Running {
             }
         }
     }
-}
-
-/// Nobody listens there now.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
-    listener.expect("a free port")
 }
 
 /// Sends a signal to a process of this test.
