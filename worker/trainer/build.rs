@@ -30,7 +30,12 @@ fn native() {
         .define("NDEBUG", None)
         .flag(format!("-D_GLIBCXX_USE_CXX11_ABI={abi}"))
         .include(include)
-        .files(["native/kept.cpp", "native/libtorch.cpp", "native/profile.cpp"])
+        .files([
+            "native/allocator.cpp",
+            "native/kept.cpp",
+            "native/libtorch.cpp",
+            "native/profile.cpp",
+        ])
         .compile("trainer_native");
 }
 

@@ -1,7 +1,7 @@
 //! Where a model computes, and in what.
 
 use crate::failure::{Failure, Result};
-use crate::native::{self, Card};
+use crate::native::gpu::{self, Card};
 use tch::Kind;
 use trainer_protocol::{Device, Precision};
 
@@ -80,8 +80,8 @@ impl Arithmetic {
 
 /// The first GPU, ready to be used.
 fn gpu() -> std::result::Result<Card, String> {
-    native::load_cuda()?;
-    let card = native::card()?;
+    gpu::load_cuda()?;
+    let card = gpu::card()?;
     if !tch::Cuda::is_available() {
         return Err("libtorch finds no GPU that it can use".into());
     }

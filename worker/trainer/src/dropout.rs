@@ -1,7 +1,7 @@
 //! Dropout whose mask depends on (seed, step, place) alone, so that a resumed training drops the same values.
 
 use crate::memory;
-use crate::native::{self, Mask};
+use crate::native::kept::{self, Mask};
 use crate::random::Random;
 use tch::{Device, Kind, Tensor};
 
@@ -74,7 +74,7 @@ impl Dropout {
         if x.device().is_cuda() {
             return x.dropout(f64::from(dropped) / 65536.0, true);
         }
-        native::dropout(&x, &self.drawn(&x, dropped, [seed, step, part]))
+        kept::dropout(&x, &self.drawn(&x, dropped, [seed, step, part]))
     }
 
     /// [`Dropout::apply`] of attention's `weights`, fp32 `[rows, heads, queries, keys]`, and their product with `value`
@@ -86,7 +86,7 @@ impl Dropout {
         self.place += 1;
         let dropped = (probability * 65536.0).round() as u16;
         let mask = (dropped > 0).then(|| self.drawn(&weights, dropped, at));
-        native::mix(&weights, mask.as_ref(), value)
+        kept::mix(&weights, mask.as_ref(), value)
     }
 
     /// The mask of this place for `x`.

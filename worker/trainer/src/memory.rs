@@ -1,4 +1,4 @@
-//! The one file of this crate with `unsafe`: tensors over foreign memory, and slices over tensors.
+//! Tensors over foreign memory, and slices over tensors: with the calls of `native`, all the `unsafe` of this crate.
 //!
 //! Why at all: weights are used straight from the mapped file (0.2 ms instead of 70 ms and half the memory), and the
 //! optimizer writes parameters in one pass (5 ms a step for 22.7 M of them; with libtorch operations it is 70).

@@ -2,7 +2,7 @@
 
 use crate::arithmetic::Arithmetic;
 use crate::failure::{Failure, Result};
-use crate::native;
+use crate::native::profile as recording;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ impl Profile {
         if step == first {
             synchronize(arithmetic);
             self.begun = Some(Instant::now());
-            native::profile_begin();
+            recording::begin();
         }
         let last = (first + RECORDED).min(total);
         match self.begun {
@@ -61,7 +61,7 @@ impl Profile {
                 synchronize(arithmetic);
                 let took = begun.elapsed().as_secs_f64();
                 self.begun = None;
-                self.write(&native::profile_end(), last - first, took, arithmetic)
+                self.write(&recording::end(), last - first, took, arithmetic)
             }
             _ => Ok(()),
         }
@@ -101,14 +101,14 @@ impl Part {
     /// Begins; costs nothing where nothing is recorded.
     #[must_use]
     pub fn new(name: &'static std::ffi::CStr) -> Self {
-        native::profile_enter(name);
+        recording::enter(name);
         Self(())
     }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
-        native::profile_leave();
+        recording::leave();
     }
 }
 

@@ -17,6 +17,7 @@ use crate::interruption::Interruption;
 use crate::labels::{Labels, union};
 use crate::memory_need::Need;
 use crate::model::{Model, Repository};
+use crate::native;
 use crate::request;
 use crate::scores;
 use crate::sentence_config;
@@ -55,6 +56,7 @@ struct Outcome {
 ///
 /// [`Failure`]; `--outputs` is complete only where there is none.
 pub fn run(arguments: &Arguments, events: &mut Events, interruption: &Interruption) -> Result<()> {
+    native::allocator::use_blocks();
     let job = request::read(&arguments.job)?;
     let arithmetic = Arithmetic::resolve(job.device, job.precision)?;
     for folder in [&arguments.outputs, &arguments.checkpoints] {

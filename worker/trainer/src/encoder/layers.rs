@@ -3,7 +3,7 @@
 
 use super::Loader;
 use super::activation::Activation;
-use crate::native;
+use crate::native::kept::gelu_linear;
 use tch::{Device, Tensor};
 
 /// `torch.nn.Linear`.
@@ -47,7 +47,7 @@ impl Linear {
     /// fifth of what a layer would keep, and takes a hundredth of a step.
     pub(crate) fn forward_activated(&self, x: &Tensor, activation: Activation) -> Tensor {
         match activation.gelu().filter(|_| x.device() == Device::Cpu) {
-            Some(form) => native::gelu_linear(x, form, &self.weight.to_kind(x.kind()), &self.bias.to_kind(x.kind())),
+            Some(form) => gelu_linear(x, form, &self.weight.to_kind(x.kind()), &self.bias.to_kind(x.kind())),
             None => self.forward(&activation.apply(x)),
         }
     }

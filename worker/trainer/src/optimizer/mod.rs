@@ -7,7 +7,7 @@ pub use gradients::{accumulate, clip, gradients};
 
 use crate::failure::Result;
 use crate::memory;
-use crate::native;
+use crate::native::gpu;
 use gradients::Gradient;
 use pieces::{Touched, dense_pieces, in_parallel};
 use tch::{Device, Kind, Tensor, no_grad};
@@ -110,7 +110,7 @@ impl AdamW {
     /// The same by libtorch's fused operations.
     fn fused_step(&mut self, parameters: &[Parameter], gradients: &[Tensor], limit: f64, rate: f64) -> Result<Tensor> {
         self.step += 1;
-        let norm = native::norm(gradients)?;
+        let norm = gpu::norm(gradients)?;
         let scale = match limit > 0.0 {
             true => ((&norm + 1e-6) / limit).clamp_min(1.0),
             false => norm.ones_like(),
@@ -126,19 +126,19 @@ impl AdamW {
                 chosen.map(|(_, tensor)| tensor.shallow_clone()).collect::<Vec<_>>()
             };
             let values: Vec<Tensor> = parameters.iter().map(|p| p.value.detach()).collect();
-            let group = native::Group {
+            let group = gpu::Group {
                 values: of(&values),
                 gradients: of(gradients),
                 first: of(&self.first),
                 second: of(&self.second),
             };
-            let numbers = native::Step {
+            let numbers = gpu::Step {
                 rate,
                 betas: (BETA1, BETA2),
                 decay: if decays { self.decay } else { 0.0 },
                 epsilon: EPSILON,
             };
-            native::adamw(&group, &step, numbers, &scale, &skip)?;
+            gpu::adamw(&group, &step, numbers, &scale, &skip)?;
         }
         Ok(norm)
     }

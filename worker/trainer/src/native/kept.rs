@@ -1,24 +1,11 @@
-//! Calls into `native/`: what tch does not bind.
-#![expect(
-    unsafe_code,
-    reason = "functions of C++ are foreign; every block says why the call is sound"
-)]
+//! Operations that keep less for the way back than libtorch's do, at the same bits.
 
-use crate::failure::{Failure, Result};
-use std::ffi::{CStr, c_char, c_int};
-use std::io::Write;
+use super::owned;
+use std::ffi::{CStr, c_char};
 use tch::Tensor;
 use torch_sys::C_tensor;
 
 unsafe extern "C" {
-    fn trainer_free(message: *mut c_char);
-    fn trainer_end(code: c_int) -> !;
-    fn trainer_profile_begin();
-    fn trainer_profile_enter(name: *const c_char);
-    fn trainer_profile_leave();
-    fn trainer_profile_end() -> *mut c_char;
-    fn trainer_load_cuda() -> *mut c_char;
-    fn trainer_card(name: *mut c_char, size: c_int, major: *mut c_int, minor: *mut c_int) -> *mut c_char;
     fn trainer_dropout(x: *const C_tensor, mask: *const C_tensor, scale: f64, out: *mut *mut C_tensor) -> *mut c_char;
     fn trainer_mix(
         weights: *const C_tensor,
@@ -34,65 +21,6 @@ unsafe extern "C" {
         bias: *const C_tensor,
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
-    fn trainer_norm(tensors: *const *const C_tensor, count: usize, norm: *mut *mut C_tensor) -> *mut c_char;
-    fn trainer_adamw(
-        values: *const *const C_tensor,
-        gradients: *const *const C_tensor,
-        first: *const *const C_tensor,
-        second: *const *const C_tensor,
-        steps: *const *const C_tensor,
-        count: usize,
-        rate: f64,
-        beta1: f64,
-        beta2: f64,
-        decay: f64,
-        epsilon: f64,
-        scale: *const C_tensor,
-        skip: *const C_tensor,
-    ) -> *mut c_char;
-}
-
-/// Ends the process at once: what was written is flushed, and no destructor runs. Those of libtorch take a fifth of a second
-/// to tidy up memory that the system takes back anyway.
-pub fn end(code: u8) -> ! {
-    // Nobody may read any more, which is no reason to end in another way.
-    let _closed = std::io::stdout().flush();
-    // SAFETY: it takes a number and does not come back; files are flushed where they are written, and stdout above.
-    unsafe { trainer_end(c_int::from(code)) }
-}
-
-/// A GPU.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Card {
-    pub(crate) name: String,
-    /// Compute capability.
-    pub(crate) capability: (i32, i32),
-}
-
-/// Makes libtorch able to use GPUs; what is missing otherwise.
-pub(crate) fn load_cuda() -> std::result::Result<(), String> {
-    // SAFETY: it takes nothing; it is called before other threads begin, as it may set a variable of the environment.
-    said(unsafe { trainer_load_cuda() })
-}
-
-/// The first GPU that this process may see.
-pub(crate) fn card() -> std::result::Result<Card, String> {
-    let mut name = [0_u8; 128];
-    let (mut major, mut minor) = (0, 0);
-    // SAFETY: the name's buffer is as long as is said, and the others are of the types that the function writes.
-    said(unsafe {
-        trainer_card(
-            name.as_mut_ptr().cast(),
-            name.len() as c_int,
-            &raw mut major,
-            &raw mut minor,
-        )
-    })?;
-    let name = CStr::from_bytes_until_nul(&name).map_or_else(|_| "GPU".into(), CStr::to_string_lossy);
-    Ok(Card {
-        name: name.into_owned(),
-        capability: (major, minor),
-    })
 }
 
 /// What dropout keeps: a byte a value, 1 where it stays, and what the rest is multiplied by.
@@ -140,118 +68,6 @@ pub(crate) fn gelu_linear(x: &Tensor, approximate: &CStr, weight: &Tensor, bias:
             &raw mut out,
         );
         owned(message, out)
-    }
-}
-
-/// The tensor that a function of C++ gave. It panics as tch's functions do where shapes do not fit.
-///
-/// # Safety
-///
-/// `message` and `tensor` are what the function gave, and neither is owned by anybody else.
-unsafe fn owned(message: *mut c_char, tensor: *mut C_tensor) -> Tensor {
-    if let Err(text) = said(message) {
-        panic!("{text}");
-    }
-    // SAFETY: no message came, so that this is a tensor; it is this caller's, as asked for above.
-    unsafe { Tensor::from_ptr(tensor) }
-}
-
-/// The 2-norm over all values of `tensors`, an fp32 scalar on their device.
-pub(crate) fn norm(tensors: &[Tensor]) -> Result<Tensor> {
-    let pointers = pointers(tensors);
-    let mut norm = std::ptr::null_mut();
-    // SAFETY: `pointers` are of tensors that live as long as the call; where no message comes, `norm` is a new tensor,
-    // which nobody else owns.
-    unsafe {
-        said(trainer_norm(pointers.as_ptr(), pointers.len(), &raw mut norm))
-            .map_err(|text| Failure::from_text(&text))?;
-        Ok(Tensor::from_ptr(norm))
-    }
-}
-
-/// The numbers of one step of AdamW.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Step {
-    pub(crate) rate: f64,
-    pub(crate) betas: (f64, f64),
-    pub(crate) decay: f64,
-    pub(crate) epsilon: f64,
-}
-
-/// Tensors of one kind, one a parameter.
-pub(crate) struct Group {
-    pub(crate) values: Vec<Tensor>,
-    pub(crate) gradients: Vec<Tensor>,
-    pub(crate) first: Vec<Tensor>,
-    pub(crate) second: Vec<Tensor>,
-}
-
-/// One step of AdamW over `group`, number `step` (an fp32 scalar); `scale` divides the gradients; where `skip` is 1,
-/// nothing is done.
-pub(crate) fn adamw(group: &Group, step: &Tensor, numbers: Step, scale: &Tensor, skip: &Tensor) -> Result<()> {
-    let count = group.values.len();
-    let all = [&group.gradients, &group.first, &group.second];
-    assert!(all.iter().all(|tensors| tensors.len() == count), "not one a parameter");
-    let steps = vec![step.as_ptr(); count];
-    // SAFETY: every pointer is of a tensor that lives as long as the call, and every list has `count` of them.
-    let message = unsafe {
-        trainer_adamw(
-            pointers(&group.values).as_ptr(),
-            pointers(&group.gradients).as_ptr(),
-            pointers(&group.first).as_ptr(),
-            pointers(&group.second).as_ptr(),
-            steps.as_ptr(),
-            count,
-            numbers.rate,
-            numbers.betas.0,
-            numbers.betas.1,
-            numbers.decay,
-            numbers.epsilon,
-            scale.as_ptr(),
-            skip.as_ptr(),
-        )
-    };
-    said(message).map_err(|text| Failure::from_text(&text))
-}
-
-/// Every operation of libtorch is recorded from now on.
-pub(crate) fn profile_begin() {
-    // SAFETY: it takes nothing.
-    unsafe { trainer_profile_begin() }
-}
-
-/// A part of a step begins, if anything is recorded.
-pub(crate) fn profile_enter(name: &'static CStr) {
-    // SAFETY: the name is copied.
-    unsafe { trainer_profile_enter(name.as_ptr()) }
-}
-
-/// The part that began last ends.
-pub(crate) fn profile_leave() {
-    // SAFETY: it takes nothing, and leaves nothing where nothing has begun.
-    unsafe { trainer_profile_leave() }
-}
-
-/// Ends the recording. Lines of callers (`a;b;c`), calls, nanoseconds and floating-point operations, with tabs between.
-pub(crate) fn profile_end() -> String {
-    // SAFETY: it gives a text that is this caller's to free, which `said` does.
-    said(unsafe { trainer_profile_end() }).err().unwrap_or_default()
-}
-
-fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {
-    tensors.iter().map(Tensor::as_ptr).collect()
-}
-
-/// The message that a function gives, freed; none is success.
-fn said(message: *mut c_char) -> std::result::Result<(), String> {
-    if message.is_null() {
-        return Ok(());
-    }
-    // SAFETY: a message is a C string from `strdup`, which is this caller's to free.
-    unsafe {
-        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
-        trainer_free(message);
-        Err(text)
     }
 }
 
