@@ -149,7 +149,8 @@ fn three_steps_equal_those_of_pytorch() {
             }
             let (ours, theirs) = (floats(&ours), floats(&theirs[&parameter]));
             let distance = furthest(&ours, &theirs);
-            assert!(distance < 1e-4, "{name}: {parameter} {distance}");
+            let allowed = 1e-4 + 2.0 * judged.rounding[&parameter];
+            assert!(distance < allowed, "{name}: {parameter} {distance} {allowed}");
             let moved = furthest(&floats(&before[&parameter]), &theirs);
             assert!(
                 moved > 1e-3,

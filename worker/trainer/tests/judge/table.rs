@@ -26,6 +26,8 @@ pub(crate) struct Judged {
     /// Names of the parameters whose gradient is zero in exact arithmetic, such as biases of keys, which add the same to
     /// every score of a row: softmax takes it out again.
     pub(crate) still: Vec<String>,
+    /// How far PyTorch's parameters of fp32 are from those of fp64 after three steps.
+    pub(crate) rounding: BTreeMap<String, f64>,
     folder: PathBuf,
     tensors: PathBuf,
 }
@@ -83,6 +85,7 @@ impl Judged {
             loss: said["loss"].as_f64().unwrap(),
             losses: serde_json::from_value(said["losses"].clone()).unwrap(),
             still: serde_json::from_value(said["still"].clone()).unwrap(),
+            rounding: serde_json::from_value(said["rounding"].clone()).unwrap(),
             folder: folder.join(name),
             tensors: out.join(format!("{name}.safetensors")),
         }

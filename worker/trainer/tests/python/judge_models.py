@@ -118,10 +118,16 @@ def judge(folder, out):
     _, exact = gradients(copy.deepcopy(model).double(), batch, loss)
     still = [name for name, tensor in exact.items() if tensor.abs().max() < 1e-12]
     answer = {"kind": kind, "labels": 0 if kind == "bare" else len(config.id2label), "rows": rows, "targets": targets,
-              "loss": value, "still": still, "losses": []}
+              "loss": value, "still": still, "losses": [], "rounding": {}}
     if kind != "bare":
-        answer["losses"] = train(model, lambda: loss.of(logits_of(model, batch)), steps=3, rate=1e-3, warmup=1)
+        exact = copy.deepcopy(model).double()
+        step = lambda model: train(model, lambda: loss.of(logits_of(model, batch)), steps=3, rate=1e-3, warmup=1)
+        answer["losses"] = step(model)
         tensors.update({f"stepped/{name}": p.detach() for name, p in model.named_parameters()})
+        # Single elements have gradients near rounding: how far PyTorch itself is from exact arithmetic.
+        step(exact)
+        answer["rounding"] = {name: (p.double() - tensors[f"stepped/{name}"].double()).abs().max().item()
+                              for name, p in exact.named_parameters()}
     save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, out)
     return answer
 
