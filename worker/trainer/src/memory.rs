@@ -70,6 +70,36 @@ impl MappedFile {
     }
 }
 
+/// fp32 zeros of `shape` on the CPU, in pages of the system that are taken where they are written to. They are never given
+/// back: for what lives as long as a training.
+pub(crate) fn zeros(shape: &[i64]) -> Tensor {
+    let plain = || Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+    let bytes = shape.iter().product::<i64>().unsigned_abs() as usize * size_of::<f32>();
+    if bytes < SMALL {
+        return plain();
+    }
+    // Where the system has no more, libtorch says so.
+    let Ok(map) = memmap2::MmapOptions::new().len(bytes).no_reserve_swap().map_anon() else {
+        return plain();
+    };
+    let pages = Box::leak(Box::new(map));
+    // SAFETY: the pages are this tensor's alone, as many as its values take, and are there until the process ends; a page of
+    // the system is zero and aligned.
+    unsafe { Tensor::from_blob(pages.as_mut_ptr(), shape, &strides(shape), Kind::Float, Device::Cpu) }
+}
+
+/// Bytes below which pages of its own are not worth their number to a tensor.
+const SMALL: usize = 1 << 16;
+
+/// Of values in row-major order.
+fn strides(shape: &[i64]) -> Vec<i64> {
+    let mut strides = vec![1; shape.len()];
+    for place in (1..shape.len()).rev() {
+        strides[place - 1] = strides[place] * shape[place];
+    }
+    strides
+}
+
 /// Values from the first to behind the last one that `shape` and `strides` reach. `None` where they do not fit each other,
 /// a number is negative, or one overflows.
 fn span(shape: &[i64], strides: &[i64]) -> Option<usize> {
@@ -153,4 +183,22 @@ pub(crate) fn bytes(tensor: &Tensor) -> &[u8] {
     let floats = floats(tensor);
     // SAFETY: every bit pattern is a valid `u8`, and the length is that of the floats.
     unsafe { std::slice::from_raw_parts(floats.as_ptr().cast::<u8>(), size_of_val(floats)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_are_zeros_in_row_major_order_of_any_size() {
+        for shape in [&[3_i64][..], &[20_000], &[2, 300, 41], &[0, 5], &[7, 1, 5000]] {
+            let mut ours = zeros(shape);
+            assert_eq!(ours, Tensor::zeros(shape, (Kind::Float, Device::Cpu)), "{shape:?}");
+            let count = ours.numel();
+            let values = floats_mut(&mut ours);
+            values.iter_mut().enumerate().for_each(|(at, value)| *value = at as f32);
+            let expected = Tensor::arange(count as i64, (Kind::Float, Device::Cpu)).view(shape);
+            assert_eq!(ours, expected, "{shape:?}");
+        }
+    }
 }

@@ -111,9 +111,9 @@ impl Embeddings {
     fn load(config: &Config, loader: &mut Loader<'_>) -> Result<Self> {
         let hidden = config.size("hidden_size")?;
         let size = config.optional_size("embedding_size")?.unwrap_or(hidden);
+        let words = Embedding::of_words(loader, config.size("vocab_size")?, size, config.pad_token_id()?);
         let mut table =
             |name: &str, count, padding| Embedding::load(loader, &format!("embeddings.{name}"), count, size, padding);
-        let words = table("word_embeddings", config.size("vocab_size")?, config.pad_token_id()?);
         let positions = match config.flag("position_biased_input")? {
             true => Some(config.size("max_position_embeddings")?),
             false => None,

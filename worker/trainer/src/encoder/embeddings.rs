@@ -68,10 +68,11 @@ impl Embeddings {
         let ids = config.family().positions;
         let padding = ids.padding(config)?;
         let count_from = (ids != PositionIds::FromZero).then_some(padding);
+        let words = Embedding::of_words(loader, config.size("vocab_size")?, size, padding);
         let mut table =
             |name: &str, count, padding| Embedding::load(loader, &format!("embeddings.{name}"), count, size, padding);
         Ok(Self {
-            words: table("word_embeddings", config.size("vocab_size")?, padding),
+            words,
             positions: table(
                 "position_embeddings",
                 config.size("max_position_embeddings")?,

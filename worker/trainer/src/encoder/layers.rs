@@ -111,13 +111,24 @@ pub(crate) struct Embedding {
 
 /// Values of a table from which on its gradient comes by rows: a batch uses few of a vocabulary's. Not on a GPU, where the
 /// optimizer takes none such.
-const LARGE: i64 = 1 << 16;
+const LARGE: usize = 1 << 16;
 
 impl Embedding {
     pub(crate) fn load(loader: &mut Loader<'_>, name: &str, count: i64, size: i64, padding: i64) -> Self {
+        let weight = loader.encoder(&format!("{name}.weight"), &[count, size]);
+        Self::of(weight, padding, loader)
+    }
+
+    /// One of which nothing but rows is asked for, never [`Self::first`].
+    pub(crate) fn of_words(loader: &mut Loader<'_>, count: i64, size: i64, padding: i64) -> Self {
+        let weight = loader.table("embeddings.word_embeddings.weight", &[count, size]);
+        Self::of(weight, padding, loader)
+    }
+
+    fn of(weight: Tensor, padding: i64, loader: &Loader<'_>) -> Self {
         Self {
-            by_rows: count.saturating_mul(size) >= LARGE && loader.is_on_cpu(),
-            weight: loader.encoder(&format!("{name}.weight"), &[count, size]),
+            by_rows: weight.numel() >= LARGE && loader.is_on_cpu(),
+            weight,
             padding,
         }
     }

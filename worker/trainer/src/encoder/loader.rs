@@ -202,6 +202,18 @@ impl<'a> Loader<'a> {
         inside && !harmless
     }
 
+    /// A table of the encoder that is only looked up: on the CPU it stays in the private pages of its file, of which those
+    /// that training changes are copied. All else that is trained is copied whole: the bits of a product may depend on
+    /// where in a line of the cache its numbers begin, and a checkpoint has them elsewhere.
+    pub(crate) fn table(&mut self, name: &str, shape: &[i64]) -> Tensor {
+        let full = self.full(name);
+        self.parts.insert(part(name).to_owned());
+        match self.take(name, shape) {
+            Some(found) if self.is_on_cpu() => self.parameter(full, found),
+            found => self.keep(full, shape, found, false),
+        }
+    }
+
     fn full(&self, name: &str) -> String {
         if self.head == HeadKind::Bare {
             name.to_owned()
@@ -242,6 +254,10 @@ impl<'a> Loader<'a> {
                 Tensor::zeros([0], (Kind::Float, Device::Cpu))
             }
         };
+        self.parameter(name, value)
+    }
+
+    fn parameter(&mut self, name: String, value: Tensor) -> Tensor {
         let value = if self.training.is_some() {
             value.set_requires_grad(true)
         } else {

@@ -70,7 +70,12 @@ impl AdamW {
     /// Moments of zero. `decay` is decoupled and spares biases and normalisation, that is, all that has one dimension.
     #[must_use]
     pub fn new(parameters: &[Parameter], decay: f64) -> Self {
-        let zeros = || parameters.iter().map(|p| no_grad(|| p.value.zeros_like())).collect();
+        // Rows of a vocabulary that no text uses have moments that are never written to.
+        let zeros_like = |value: &Tensor| match value.device() {
+            Device::Cpu => memory::zeros(&value.size()),
+            _ => no_grad(|| value.zeros_like()),
+        };
+        let zeros = || parameters.iter().map(|p| zeros_like(&p.value)).collect();
         Self {
             decay,
             step: 0,
@@ -160,7 +165,10 @@ impl AdamW {
             match &gradient.rows {
                 None => pieces.extend(dense_pieces(values, floats, (first, second), factors)),
                 Some(rows) => {
-                    let touched = touched.get_or_insert_with(|| Touched::of(first, second, width));
+                    let touched = touched.get_or_insert_with(|| match self.step {
+                        1 => Touched::none(values.len() / width, width),
+                        _ => Touched::of(first, second, width),
+                    });
                     pieces.extend(touched.pieces(values, (rows, floats), (first, second), factors));
                 }
             }

@@ -40,6 +40,15 @@ pub(super) struct Touched {
 }
 
 impl Touched {
+    /// Before the first step.
+    pub(super) fn none(rows: usize, width: usize) -> Self {
+        Self {
+            rows: vec![false; rows],
+            width,
+        }
+    }
+
+    /// As the moments say, after a checkpoint.
     pub(super) fn of(first: &[f32], second: &[f32], width: usize) -> Self {
         let moments = first.chunks(width).zip(second.chunks(width));
         let any = |row: &[f32]| row.iter().any(|x| *x != 0.0);
