@@ -66,13 +66,21 @@ impl Running {
         }
     }
 
+    /// Waits until it has opened queue and store, and its monitor answers. One that cannot ends with an error instead.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub async fn answers(&self) {
+        until("it answers", async || reqwest::get(self.monitor()?).await.ok()).await;
+    }
+
     /// SIGTERM, and waits for the end.
     ///
     /// # Panics
     /// If it does not end, or not with exit code 0.
     pub async fn stop(mut self) {
-        // Before it answers, it may not listen to signals yet either.
-        until("it answers", async || reqwest::get(self.monitor()?).await.ok()).await;
+        // Before that it may not listen to signals yet.
+        self.answers().await;
         signal(self.id(), libc::SIGTERM);
         let status = self.end().await;
         assert!(status.success(), "{status}:\n{}", self.said());

@@ -205,6 +205,8 @@ async fn run(ground: &Ground, pair: Pair, jobs: u32, seed: u64) {
         ids.push(site.record(&site.job(number)).await);
     }
     let keeper = site.start("dispatcher", &["run"]);
+    // A worker that cannot begin is started again; the dispatcher is not.
+    keeper.answers().await;
     let mut chaos = Chaos {
         site: &site,
         proxies: &proxies,
