@@ -1,4 +1,5 @@
-"""What transformers and PyTorch make of models: logits, the gradient of every parameter, and three training steps.
+"""What transformers and PyTorch make of models: logits and the gradient of every parameter in fp64, and three training
+steps in fp32.
 
 usage: judge_models.py FOLDER OUT [MODEL…]  -> OUT/judged.json and OUT/<model>.safetensors for each FOLDER/<model>
 
@@ -109,18 +110,18 @@ def judge(folder, out):
     targets = targets_of(rows, config, kind)
     batch = batch_of(rows, config, model)
     loss = Loss(rows, targets, batch["input_ids"].shape[1], config.hidden_size, draw)
-    tensors = {"logits": logits_of(model, batch).detach()}
+    # In fp64: how far PyTorch's own fp32 is off depends on the processor.
+    exact = copy.deepcopy(model).double()
+    tensors = {"logits": logits_of(exact, batch).detach().float()}
     if loss.weights is not None:
         tensors["weights"] = loss.weights
-    value, found = gradients(model, batch, loss)
-    tensors.update({f"gradient/{name}": tensor for name, tensor in found.items()})
+    value, found = gradients(exact, batch, loss)
+    tensors.update({f"gradient/{name}": tensor.float() for name, tensor in found.items()})
     # Zero but for rounding: what exact arithmetic has no gradient for, Adam blows up to whole steps of noise.
-    _, exact = gradients(copy.deepcopy(model).double(), batch, loss)
-    still = [name for name, tensor in exact.items() if tensor.abs().max() < 1e-12]
+    still = [name for name, tensor in found.items() if tensor.abs().max() < 1e-12]
     answer = {"kind": kind, "labels": 0 if kind == "bare" else len(config.id2label), "rows": rows, "targets": targets,
               "loss": value, "still": still, "losses": [], "rounding": {}}
     if kind != "bare":
-        exact = copy.deepcopy(model).double()
         step = lambda model: train(model, lambda: loss.of(logits_of(model, batch)), steps=3, rate=1e-3, warmup=1)
         answer["losses"] = step(model)
         tensors.update({f"stepped/{name}": p.detach() for name, p in model.named_parameters()})
