@@ -2,15 +2,9 @@
 
 use std::ffi::OsString;
 
-/// Passed on as they are.
-const KEPT: [&str; 6] = [
-    "PATH",
-    "LD_LIBRARY_PATH",
-    "TMPDIR",
-    "RUST_BACKTRACE",
-    "RUST_LOG",
-    "CUDA_VISIBLE_DEVICES",
-];
+/// Passed on as they are. `RUST_BACKTRACE` is not among them: where memory is short, the backtrace of a failed allocation
+/// fails to allocate, and std waits for a lock that it holds itself; a trainer has to end then.
+const KEPT: [&str; 5] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "RUST_LOG", "CUDA_VISIBLE_DEVICES"];
 /// Passed on by the beginning of their name: threads and instruction sets of the math libraries.
 const KEPT_PREFIXES: [&str; 5] = ["OMP_", "GOMP_", "MKL_", "ONEDNN_", "ATEN_"];
 /// Set where the worker's environment says nothing else. Text has many lengths, and libtorch keeps code and scratch for
@@ -80,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_stay_with_the_worker() {
+    fn credentials_and_what_could_hang_it_stay_with_the_worker() {
         let found = of(
             &[
                 ("AWS_SECRET_ACCESS_KEY", "secret"),
@@ -88,6 +82,7 @@ mod tests {
                 ("NEPTUNE_API_TOKEN", "secret"),
                 ("TRAINYARD_QUEUE_URL", "amqp://user:secret@host"),
                 ("HOME", "/home/x"),
+                ("RUST_BACKTRACE", "1"),
                 ("PATH", "/bin"),
                 ("OMP_NUM_THREADS", "2"),
             ],

@@ -7,6 +7,22 @@ use trainer_protocol::{Cause, ExitCode};
 /// Shorthand of this crate.
 pub type Result<T> = std::result::Result<T, Failure>;
 
+/// Does libtorch or a panic say with `text` that memory did not suffice? It takes none itself.
+#[must_use]
+pub fn lacks_memory(text: &str) -> bool {
+    let words = [
+        "out of memory",
+        "can't allocate memory",
+        "cannot allocate memory",
+        "bad_alloc",
+    ];
+    let says = |words: &str| {
+        let mut places = text.as_bytes().windows(words.len());
+        places.any(|place| place.eq_ignore_ascii_case(words.as_bytes()))
+    };
+    words.into_iter().any(says)
+}
+
 /// Why the trainer stopped before its outputs were complete.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -55,14 +71,7 @@ impl Failure {
     /// error codes.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
-        let lower = text.to_lowercase();
-        let memory = [
-            "out of memory",
-            "can't allocate memory",
-            "cannot allocate memory",
-            "bad_alloc",
-        ];
-        if memory.iter().any(|words| lower.contains(words)) {
+        if lacks_memory(text) {
             let line = text.lines().next().unwrap_or_default();
             return Self::OutOfMemory(format!("out of memory: {line}"));
         }

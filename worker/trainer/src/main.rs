@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use trainer::arguments::{self, Arguments, Command, HELP};
 use trainer::events::Events;
-use trainer::failure::{Failure, Result};
+use trainer::failure::{Failure, Result, lacks_memory};
 use trainer::interruption::{self, Interruption};
 use trainer_protocol::Event;
 
@@ -22,6 +22,7 @@ const SUCCESS: u8 = 0;
 const USAGE: u8 = 64;
 
 fn main() {
+    print_panics();
     let code = match arguments::parse(std::env::args_os().skip(1)) {
         Ok(Command::Run(arguments)) => run(&arguments),
         Ok(Command::Version) => print(&format!("trainer {}\n", env!("CARGO_PKG_VERSION"))),
@@ -32,6 +33,17 @@ fn main() {
         }
     };
     trainer::end(code)
+}
+
+/// As std prints them, but nothing of those that lack memory: std waits for itself where it has no memory for a backtrace, and
+/// what they say is the failure's message below.
+fn print_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.payload_as_str().is_some_and(lacks_memory) {
+            usual(panic);
+        }
+    }));
 }
 
 fn print(text: &str) -> u8 {
