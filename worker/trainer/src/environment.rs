@@ -1,6 +1,8 @@
 //! What decides the bits of a training besides its inputs.
 
 use crate::arithmetic::Arithmetic;
+use crate::processor;
+use tch::Kind;
 use trainer_protocol::Environment;
 
 /// Raised by every change after which a job gives other bits than before: a training that was begun before one goes on, and
@@ -16,33 +18,12 @@ pub fn environment(arithmetic: &Arithmetic) -> Environment {
         precision: arithmetic.precision().to_owned(),
         device: if arithmetic.on_gpu() { "cuda" } else { "cpu" }.to_owned(),
         threads: tch::get_num_threads().unsigned_abs(),
-        cpu_capability: cpu_capability(),
+        cpu_capability: processor::capability(match arithmetic.on_gpu() {
+            true => Kind::Float,
+            false => arithmetic.kind,
+        }),
         gpu: arithmetic.gpu.clone(),
     }
-}
-
-/// The kernels that libtorch chooses (`at::native::cpu_capability`).
-fn cpu_capability() -> String {
-    if let Ok(forced) = std::env::var("ATEN_CPU_CAPABILITY") {
-        return forced.to_uppercase();
-    }
-    detected().to_owned()
-}
-
-#[cfg(target_arch = "x86_64")]
-fn detected() -> &'static str {
-    use std::arch::is_x86_feature_detected as has;
-    let wide = has!("avx512f") && has!("avx512vl") && has!("avx512bw") && has!("avx512dq") && has!("fma");
-    match (wide, has!("avx2") && has!("fma")) {
-        (true, _) => "AVX512",
-        (_, true) => "AVX2",
-        _ => "DEFAULT",
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn detected() -> &'static str {
-    "DEFAULT"
 }
 
 /// Milliseconds since this process was started, to the hundredth of a second that Linux counts in; `None` elsewhere.

@@ -27,6 +27,7 @@ pub mod memory_need;
 pub mod model;
 mod native;
 pub mod optimizer;
+mod processor;
 pub mod profile;
 pub mod random;
 mod readings;

@@ -101,6 +101,19 @@ fn at_every_step_stopped_or_killed_the_bits_are_those_of_a_training_left_alone()
 }
 
 #[test]
+fn in_bf16_too_the_bits_are_those_of_a_training_left_alone() {
+    let mut job = job(json!({"steps": 3}));
+    job.description["precision"] = json!("bf16");
+    finish(&job, "whole");
+    finish(&job, "again");
+    assert_same(&job, "whole", "again");
+    interrupt_everywhere(&job, 8, &[KILLED]);
+    job.description["precision"] = json!("fp32");
+    finish(&job, "other");
+    assert_ne!(model(&job, "whole"), model(&job, "other"), "it was no bf16");
+}
+
+#[test]
 fn frozen_layers_are_frozen_after_a_checkpoint_too() {
     let mut job = job(json!({"steps": 3}));
     job.description["training"]["freeze"] = json!(1);
@@ -198,6 +211,25 @@ fn the_newest_two_are_kept_besides_those_of_the_strategy() {
     job.description["training"]["save_strategy"] = json!("epoch");
     finish(&job, "both");
     assert_eq!(kept(&job, "both"), "4 7 8");
+}
+
+#[test]
+fn of_bf16_the_instructions_that_multiply_are_compared_too() {
+    let mut job = job(json!({"steps": 2}));
+    job.description["precision"] = json!("bf16");
+    let most = |isa| ("ONEDNN_MAX_CPU_ISA", isa);
+    run(
+        &job,
+        "parts",
+        &[most("avx2"), ("TRAINYARD_CRASH_AT", "stopped-at-step-2")],
+    );
+    let ended = run(&job, "parts", &[most("sse41")]);
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert!(
+        ended.log.contains("not bit-exact") && ended.log.contains("+AVX2") && ended.log.contains("+SSE41"),
+        "{}",
+        ended.log
+    );
 }
 
 /// Changes a checkpoint so that its digests still fit.
