@@ -2,6 +2,7 @@
 
 use crate::failure::{Failure, Result};
 use crate::native::gpu::{self, Card};
+use crate::processor;
 use tch::Kind;
 use trainer_protocol::{Device, Precision};
 
@@ -39,8 +40,10 @@ impl Arithmetic {
             Device::Auto => gpu().ok(),
             Device::Cuda => Some(gpu().map_err(|reason| absent(&reason))?),
         };
-        // A CPU's bf16 is for who asks for it, until it is measured and judged there.
-        let able = card.as_ref().is_some_and(|card| card.capability >= (8, 0));
+        let able = match &card {
+            Some(card) => card.capability >= (8, 0),
+            None => processor::is_fast_in_bf16(),
+        };
         let kind = match precision {
             Precision::Fp32 => Kind::Float,
             Precision::Bf16 => Kind::BFloat16,
@@ -105,7 +108,11 @@ mod tests {
         let of = |precision| Arithmetic::resolve(Device::Cpu, precision).unwrap();
         assert_eq!(of(Precision::Fp32), Arithmetic::default());
         assert_eq!(of(Precision::Bf16).precision(), "bf16");
-        assert_eq!(of(Precision::Auto), Arithmetic::default());
+        let expected = match processor::is_fast_in_bf16() {
+            true => "bf16",
+            false => "fp32",
+        };
+        assert_eq!(of(Precision::Auto).precision(), expected);
     }
 
     #[test]

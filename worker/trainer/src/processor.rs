@@ -18,6 +18,12 @@ pub(crate) fn capability(kind: Kind) -> String {
     }
 }
 
+/// Is a training in bf16 faster here than one in fp32? With AMX it is by half; with AVX-512's instructions alone it was
+/// slower where it was measured (docs/performance.md).
+pub(crate) fn is_fast_in_bf16() -> bool {
+    bf16_instructions().contains("AMX")
+}
+
 /// `NONE` where there are none. oneDNN can be told to use less than there is.
 fn bf16_instructions() -> String {
     match std::env::var("ONEDNN_MAX_CPU_ISA") {

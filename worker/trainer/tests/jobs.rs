@@ -340,6 +340,24 @@ fn bf16_trains_to_nearly_the_same_and_is_recorded() {
     assert!(half != whole && (half - whole).abs() < 0.1, "{half} {whole}");
 }
 
+/// Where the CPU has AMX, unless oneDNN may not use it.
+#[test]
+fn precision_is_chosen_by_what_multiplies_bf16_and_recorded() {
+    let mut job = Job::new("bert-text", "text-classification");
+    job.description["precision"] = json!("auto");
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    let here = if cpu.contains(" amx_bf16 ") { "bf16" } else { "fp32" };
+    for (name, variable, expected) in [
+        ("all", ("ONEDNN_MAX_CPU_ISA", "ALL"), here),
+        ("less", ("ONEDNN_MAX_CPU_ISA", "AVX2"), "fp32"),
+    ] {
+        let done = job.command(name).envs([variable]).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        let report = judge::json(&job.folder.path().join(format!("outputs-{name}/report.json")));
+        assert_eq!(report["environment"]["precision"], expected, "{name}");
+    }
+}
+
 #[test]
 fn a_profile_says_where_the_time_goes_and_changes_nothing() {
     let job = Job::new("bert-text", "text-classification");
