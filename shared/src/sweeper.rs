@@ -13,7 +13,7 @@ use crate::publication::Destination;
 use crate::queue::{Message, Queue, QueueError};
 use crate::telemetry::Chain;
 use futures::{StreamExt, TryStreamExt};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +74,8 @@ struct Memory {
     announced: Option<(u64, u64, u32)>,
     /// (token, seq) at which nothing was left to delete, and until when.
     clean: Option<((u64, u64), Option<Moment>)>,
+    /// Its state cannot change.
+    is_final: bool,
 }
 
 impl Sweeper {
@@ -103,13 +105,19 @@ impl Sweeper {
         Self { uploads_every, ..self }
     }
 
-    /// Looks after every job once. A job that cannot be read or written is left for the next sweep.
+    /// Looks after every job once, but for those of which it knows that nothing is to be done: they become many. A job
+    /// that cannot be read or written is left for the next sweep.
     ///
     /// # Errors
     /// [`SweepError::Ledger`] if the jobs cannot be listed.
     pub async fn sweep(&mut self) -> Result<Swept, SweepError> {
         let mut swept = Swept::default();
-        for id in self.ledger.jobs().await? {
+        let listed = self.ledger.jobs().await?;
+        self.forget_all_but(&listed);
+        for id in listed {
+            if self.is_over(&id) {
+                continue;
+            }
             if let Err(error) = self.look_after(&id, &mut swept).await {
                 tracing::warn!(job = %id, error = %Chain(&error), "not swept");
                 swept.failed += 1;
@@ -117,6 +125,22 @@ impl Sweeper {
         }
         self.sweep_uploads(&mut swept).await;
         Ok(swept)
+    }
+
+    /// A job that is there no more may come again.
+    fn forget_all_but(&mut self, listed: &[JobId]) {
+        let listed: HashSet<&JobId> = listed.iter().collect();
+        self.jobs.retain(|id, _| listed.contains(id));
+    }
+
+    /// Nothing can happen to it, and nothing of it is to be deleted yet.
+    fn is_over(&self, id: &JobId) -> bool {
+        let over = |memory: &Memory| memory.is_final && memory.clean.is_some_and(|(_, until)| self.is_ahead(until));
+        self.jobs.get(id).is_some_and(over)
+    }
+
+    fn is_ahead(&self, until: Option<Moment>) -> bool {
+        until.is_none_or(|until| self.ledger.clock().now() < until)
     }
 
     /// Uploads to our own part of the store that nobody completes; what lies outside is not ours alone.
@@ -220,7 +244,8 @@ impl Sweeper {
         };
         if swept.deleted == before {
             let until = again.map(|pause| self.ledger.clock().now().after(pause));
-            self.jobs.entry(id.clone()).or_default().clean = Some((place, until));
+            let memory = self.jobs.entry(id.clone()).or_default();
+            (memory.clean, memory.is_final) = (Some((place, until)), now.state.status.is_final());
         }
         Ok(())
     }
@@ -246,7 +271,7 @@ impl Sweeper {
 
     fn is_clean(&self, id: &JobId, place: (u64, u64)) -> bool {
         match self.jobs.get(id).and_then(|memory| memory.clean) {
-            Some((at, until)) => at == place && until.is_none_or(|until| self.ledger.clock().now() < until),
+            Some((at, until)) => at == place && self.is_ahead(until),
             None => false,
         }
     }

@@ -4,18 +4,20 @@ use super::counts::{CAUSES, Counts, Known};
 use super::{FleetSeries, SeriesError};
 use crate::heartbeat;
 use crate::job::{Accelerator, JobId};
-use crate::ledger::{Ledger, LedgerError, State};
+use crate::ledger::{Ledger, LedgerError, State, Status};
 use crate::queue::Queue;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Reads the series. Remembers what never changes, so a reading costs one small read a job.
+/// Reads the series. Remembers what never changes, so a reading costs one small read a job that is not registered yet.
 #[derive(Debug)]
 pub struct FleetReading {
     series: FleetSeries,
     ledger: Ledger,
     queue: Arc<dyn Queue>,
     jobs: HashMap<JobId, Known>,
+    /// Of jobs to which nothing can happen any more.
+    over: HashMap<JobId, Status>,
     /// By worker, its last heartbeat's number: one that moves is alive, whatever the store's clock says.
     workers: HashMap<String, u64>,
 }
@@ -27,6 +29,7 @@ impl FleetReading {
             ledger,
             queue,
             jobs: HashMap::new(),
+            over: HashMap::new(),
             workers: HashMap::new(),
         }
     }
@@ -62,7 +65,9 @@ impl FleetReading {
 
     async fn count_jobs(&mut self) -> Result<Counts, SeriesError> {
         let mut counts = Counts::default();
-        for id in self.ledger.jobs().await? {
+        let listed = self.ledger.jobs().await?;
+        self.forget_all_but(&listed);
+        for id in listed {
             match self.job(&id).await {
                 Ok(Some((known, state))) => counts.add(&known, &state),
                 Ok(None) => {}
@@ -70,6 +75,13 @@ impl FleetReading {
             }
         }
         Ok(counts)
+    }
+
+    /// A job that is there no more may come again.
+    fn forget_all_but(&mut self, listed: &[JobId]) {
+        let listed: HashSet<&JobId> = listed.iter().collect();
+        self.jobs.retain(|id, _| listed.contains(id));
+        self.over.retain(|id, _| listed.contains(id));
     }
 
     async fn job(&mut self, id: &JobId) -> Result<Option<(Known, State)>, LedgerError> {
@@ -88,7 +100,22 @@ impl FleetReading {
                 known
             }
         };
-        Ok(Some((known, self.ledger.read(id).await?.state)))
+        Ok(Some((known, self.state(id).await?)))
+    }
+
+    /// What is counted of it.
+    async fn state(&mut self, id: &JobId) -> Result<State, LedgerError> {
+        if let Some(&status) = self.over.get(id) {
+            return Ok(State {
+                status,
+                ..State::first()
+            });
+        }
+        let state = self.ledger.read(id).await?.state;
+        if state.status.is_final() {
+            self.over.insert(id.clone(), state.status);
+        }
+        Ok(state)
     }
 
     pub(super) fn show(&self, counts: &Counts) {

@@ -140,6 +140,12 @@ impl Status {
             Self::Registered | Self::Completed | Self::Failed | Self::Cancelled
         )
     }
+
+    /// Nothing can happen any more: a failed or cancelled job can be re-opened, these cannot.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Registered | Self::Completed)
+    }
 }
 
 /// Causes with a budget of their own (and exit codes of their own).

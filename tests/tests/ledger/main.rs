@@ -44,4 +44,5 @@ promises!(directory, s3 => {
     a_sweeper_announces_a_job_without_message_at_once_and_expires_a_silent_owner,
     a_sweeper_leaves_a_publisher_that_renews_alone,
     a_sweeper_deletes_what_was_staged_only_when_its_epoch_is_over,
+    a_registered_job_is_read_no_more,
 });

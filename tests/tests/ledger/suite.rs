@@ -1,5 +1,6 @@
 //! Ledger, checkpoints, publication and sweeper over a store of any kind and the embedded queue.
 
+use shared::fleet_series::FleetSeries;
 use shared::job::Accelerator;
 use shared::ledger::{Applied, Claim, ClaimError, Created, Event, LedgerError, Snapshot, Status, checkpoint};
 use shared::publication::{Destination, LocalFile, PublicationError, roll_forward, stage};
@@ -327,4 +328,42 @@ pub(crate) async fn a_sweeper_deletes_what_was_staged_only_when_its_epoch_is_ove
         .await
         .expect("staged anew");
     assert_eq!(sweeper.sweep().await.expect("swept").deleted, 0, "another epoch's");
+}
+
+/// Where the retention has nothing to let go of, either. Without its state the job would be one that waits.
+pub(crate) async fn a_registered_job_is_read_no_more(yard: Yard) {
+    let queue = queue(&yard).await;
+    let (registry, again) = (prometheus::Registry::new(), prometheus::Registry::new());
+    let reading = |registry| {
+        let series = FleetSeries::register(registry).expect("new series");
+        series.reading(yard.ledger.clone(), queue.clone())
+    };
+    let sweeper = || Sweeper::new(yard.ledger.clone(), queue.clone());
+    let waits = |registry: &prometheus::Registry| {
+        let shown = prometheus::TextEncoder::new()
+            .encode_to_string(&registry.gather())
+            .expect("text");
+        let none = r#"trainyard_oldest_waiting_seconds{accelerator="cpu"} 0"#;
+        !shown.lines().any(|line| line == none)
+    };
+    let claim = yard.claim().await;
+    let decision = stage(&claim, &yard.job, yard.files(), &facts()).await.expect("staged");
+    let decided = claim.write(Event::Decide(decision)).await.expect("decided");
+    roll_forward(&yard.ledger, &yard.id, &yard.job, &decided)
+        .await
+        .expect("registered");
+    let (mut old_sweeper, mut old_reading) = (sweeper(), reading(&registry));
+    while old_sweeper.sweep().await.expect("swept").deleted > 0 {}
+    old_reading.read().await.expect("read");
+
+    let state = Key::new(format!("trainyard/jobs/{}/state.json", yard.id)).expect("a key");
+    yard.ledger.store().delete(&state).await.expect("deleted");
+    assert_eq!(old_sweeper.sweep().await.expect("swept").announced, 0);
+    old_reading.read().await.expect("read");
+    assert!(!waits(&registry));
+
+    // So who does read it would be seen.
+    assert_eq!(sweeper().sweep().await.expect("swept").announced, 1);
+    reading(&again).read().await.expect("read");
+    assert!(waits(&again));
 }
