@@ -131,6 +131,7 @@ impl Sweeper {
     fn forget_all_but(&mut self, listed: &[JobId]) {
         let listed: HashSet<&JobId> = listed.iter().collect();
         self.jobs.retain(|id, _| listed.contains(id));
+        self.watch.retain(|id| listed.contains(id));
     }
 
     /// Nothing can happen to it, and nothing of it is to be deleted yet.
@@ -246,6 +247,9 @@ impl Sweeper {
             let until = again.map(|pause| self.ledger.clock().now().after(pause));
             let memory = self.jobs.entry(id.clone()).or_default();
             (memory.clean, memory.is_final) = (Some((place, until)), now.state.status.is_final());
+            if memory.is_final {
+                self.watch.forget(id);
+            }
         }
         Ok(())
     }

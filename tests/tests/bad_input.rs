@@ -284,10 +284,14 @@ fn memory_that_is_too_small() {
     let machine = Sandbox::new();
     let trainer = machine.path().join("small-trainer");
     let real = tests::sandbox::binary("trainer");
-    // The room for libtorch's libraries, and hardly more.
+    // The room for libtorch's libraries, and hardly more. A backtrace would take memory too, and wait for itself where there
+    // is none.
     fs::write(
         &trainer,
-        format!("#!/bin/bash\nulimit -v 1200000\nexec {} \"$@\"\n", real.display()),
+        format!(
+            "#!/bin/bash\nulimit -v 1200000\nexport RUST_BACKTRACE=1\nexec {} \"$@\"\n",
+            real.display()
+        ),
     )
     .unwrap();
     make_executable(&trainer);
@@ -310,8 +314,7 @@ fn memory_that_is_too_small() {
         .collect();
     fs::write(machine.project("sentiment").join("data/train.jsonl"), long).unwrap();
     let mut command = machine.command("dispatcher", &PUBLISH);
-    // A backtrace would take memory too, and wait for itself where there is none.
-    command.env("TRAINYARD_TRAINER", &trainer).env("RUST_BACKTRACE", "1");
+    command.env("TRAINYARD_TRAINER", &trainer);
     let done = finish(command);
     says(&done, 30, &["memory"]);
     nothing_is_registered(&machine);

@@ -9,7 +9,7 @@ use crate::queue::Queue;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Reads the series. Remembers what never changes, so a reading costs one small read a job that is not registered yet.
+/// Reads the series. Remembers what never changes, so a reading costs one small read a job that can still change.
 #[derive(Debug)]
 pub struct FleetReading {
     series: FleetSeries,

@@ -84,6 +84,11 @@ impl LeaseWatch {
         }
     }
 
+    /// Forgets the jobs of which `stays` is false.
+    pub fn retain(&mut self, stays: impl Fn(&JobId) -> bool) {
+        self.seen.retain(|id, _| stays(id));
+    }
+
     /// Forgets a job that ended.
     pub fn forget(&mut self, id: &JobId) {
         self.seen.remove(id);

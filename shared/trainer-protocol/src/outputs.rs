@@ -94,7 +94,8 @@ pub struct Environment {
     pub device: String,
     /// Threads of the math libraries.
     pub threads: u32,
-    /// libtorch's name of the CPU's capability, for example `AVX512`.
+    /// libtorch's name of the CPU's capability, for example `AVX512`; of a training in bf16 with the instructions that
+    /// multiply: `AVX512+AMX_BF16`.
     pub cpu_capability: String,
     /// Name and compute capability of the GPU, for example `NVIDIA H100 80GB HBM3 (9.0)`; absent where the CPU computes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

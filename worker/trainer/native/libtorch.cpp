@@ -2,6 +2,7 @@
 // Every function gives a message to be freed, or null where all went well.
 #include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/cpu/Utils.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/linalg_vector_norm.h>
@@ -56,6 +57,9 @@ void trainer_free(char *message) { free(message); }
 
 // Ends the process without the destructors of libtorch, which take a fifth of a second to give back memory.
 void trainer_end(int code) { _exit(code); }
+
+// Has the CPU AMX, and does the system let this process use its tiles?
+bool trainer_may_use_amx() { return at::cpu::init_amx(); }
 
 // Loads libtorch's CUDA half from beside its CPU half. The linker drops it from the binary, which refers to none of it.
 char *trainer_load_cuda() {

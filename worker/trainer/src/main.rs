@@ -1,5 +1,6 @@
 //! The `trainer` binary: command line, exit code, and the top of every failure.
 
+use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use trainer::arguments::{self, Arguments, Command, HELP};
 use trainer::events::Events;
@@ -40,7 +41,7 @@ fn main() {
 fn print_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if !panic.payload_as_str().is_some_and(lacks_memory) {
+        if !text_of(panic.payload()).is_some_and(lacks_memory) {
             usual(panic);
         }
     }));
@@ -73,8 +74,13 @@ fn guarded(arguments: &Arguments, events: &mut Events) -> Result<()> {
     let interruption = Interruption::watch()?;
     let work = AssertUnwindSafe(|| trainer::run::run(arguments, events, &interruption));
     std::panic::catch_unwind(work).unwrap_or_else(|payload| {
-        let text = payload.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+        let text = text_of(payload.as_ref());
         Err(Failure::from_text(text.unwrap_or("a panic without text")))
     })
+}
+
+/// What a panic says.
+fn text_of(payload: &(dyn Any + Send)) -> Option<&str> {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied())
 }

@@ -1,19 +1,20 @@
 //! What of the processor decides the bits and the pace of a training.
 
+use crate::native;
 use tch::Kind;
 
-/// Instructions that multiply matrices of bf16, as Linux names them, the fastest first.
+/// Instructions of x86-64 that multiply matrices of bf16, as Linux names them, the fastest first.
 const OF_BF16: [&str; 2] = ["amx_bf16", "avx512_bf16"];
 
-/// The kernels that libtorch chooses (`at::native::cpu_capability`) and, for a training in bf16, the instructions by which
-/// oneDNN multiplies: `AVX512` or `AVX512+AMX_BF16`.
+/// The kernels that libtorch chooses (`at::native::cpu_capability`) and, for a training in bf16, the instructions that
+/// oneDNN has to multiply by: `AVX512` or `AVX512+AMX_BF16`.
 pub(crate) fn capability(kind: Kind) -> String {
     let kernels = match std::env::var("ATEN_CPU_CAPABILITY") {
         Ok(forced) => forced.to_uppercase(),
         Err(_) => detected().to_owned(),
     };
     match kind {
-        Kind::BFloat16 => format!("{kernels}+{}", bf16_instructions()),
+        Kind::BFloat16 => format!("{kernels}+{}", Bf16::here().name()),
         _ => kernels,
     }
 }
@@ -21,25 +22,50 @@ pub(crate) fn capability(kind: Kind) -> String {
 /// Is a training in bf16 faster here than one in fp32? With AMX it is by half; with AVX-512's instructions alone it was
 /// slower where it was measured (docs/performance.md).
 pub(crate) fn is_fast_in_bf16() -> bool {
-    bf16_instructions().contains("AMX")
+    Bf16::here().is_fast() && native::may_use_amx()
 }
 
-/// `NONE` where there are none. oneDNN can be told to use less than there is.
-fn bf16_instructions() -> String {
-    match std::env::var("ONEDNN_MAX_CPU_ISA") {
-        Ok(most) if !["ALL", "DEFAULT"].contains(&most.to_uppercase().as_str()) => most.to_uppercase(),
-        _ => of_flags(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default()).to_uppercase(),
+/// What multiplies matrices of bf16.
+#[derive(Debug)]
+struct Bf16 {
+    /// The fastest that the CPU has.
+    has: Option<&'static str>,
+    /// What oneDNN may use at most, where somebody says so.
+    most: Option<String>,
+}
+
+impl Bf16 {
+    fn here() -> Self {
+        let most = ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"].map(std::env::var);
+        let most = most.into_iter().find_map(Result::ok).unwrap_or_default();
+        Self::of(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default(), &most)
     }
-}
 
-/// What the flags in the text of `/proc/cpuinfo` name.
-fn of_flags(cpuinfo: &str) -> &'static str {
-    let flags = cpuinfo
-        .lines()
-        .find(|line| line.starts_with("flags"))
-        .unwrap_or_default();
-    let has = |name: &&str| flags.split_whitespace().any(|flag| flag == *name);
-    OF_BF16.into_iter().find(has).unwrap_or("none")
+    /// Of the text of `/proc/cpuinfo` and the value of oneDNN's variable.
+    fn of(cpuinfo: &str, most: &str) -> Self {
+        let flags = cpuinfo
+            .lines()
+            .find(|line| line.starts_with("flags"))
+            .unwrap_or_default();
+        let has = |name: &&str| flags.split_whitespace().any(|flag| flag == *name);
+        let most = most.to_uppercase();
+        Self {
+            has: OF_BF16.into_iter().find(has),
+            most: Some(most).filter(|most| !["", "ALL", "DEFAULT"].contains(&most.as_str())),
+        }
+    }
+
+    fn name(&self) -> String {
+        let has = self.has.unwrap_or("none").to_uppercase();
+        match &self.most {
+            Some(most) => format!("{has}<={most}"),
+            None => has,
+        }
+    }
+
+    fn is_fast(&self) -> bool {
+        self.has == Some("amx_bf16") && self.most.as_ref().is_none_or(|most| most.contains("AMX"))
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -63,16 +89,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fastest_instructions_for_bf16_are_named_as_a_whole_word_of_the_flags() {
-        let of = |flags| {
-            of_flags(&format!(
-                "processor\t: 0\nmodel name\t: amx_bf16\nflags\t\t: fpu {flags} sse\n"
-            ))
-        };
-        assert_eq!(of("avx512_bf16 amx_bf16 amx_tile"), "amx_bf16");
-        assert_eq!(of("avx512_bf16 avx512_fp16"), "avx512_bf16");
-        assert_eq!(of("avx2 amx_bf16x"), "none");
-        assert_eq!(of_flags(""), "none");
+    fn the_table() {
+        let amx = "avx512_bf16 amx_bf16 amx_tile";
+        for (flags, most, name, is_fast) in [
+            (amx, "", "AMX_BF16", true),
+            (amx, "all", "AMX_BF16", true),
+            (amx, "AVX512_CORE_AMX", "AMX_BF16<=AVX512_CORE_AMX", true),
+            (amx, "avx512_core_bf16", "AMX_BF16<=AVX512_CORE_BF16", false),
+            ("avx512_bf16 avx512_fp16", "", "AVX512_BF16", false),
+            ("avx512_bf16", "AVX512_CORE_AMX", "AVX512_BF16<=AVX512_CORE_AMX", false),
+            // A whole word it must be.
+            ("avx2 amx_bf16x", "", "NONE", false),
+        ] {
+            let cpuinfo = format!("processor\t: 0\nmodel name\t: amx_bf16\nflags\t\t: fpu {flags} sse\n");
+            let found = Bf16::of(&cpuinfo, most);
+            assert_eq!(
+                (found.name().as_str(), found.is_fast()),
+                (name, is_fast),
+                "{flags} {most}"
+            );
+        }
+        assert_eq!(Bf16::of("", "").name(), "NONE");
     }
 
     #[test]

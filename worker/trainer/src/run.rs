@@ -28,7 +28,7 @@ use crate::tokens::Tokenizer;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use trainer_protocol::{DataSource, Event, OUTPUT_FILES, Report, Task, TrainerJob, Training};
+use trainer_protocol::{DataSource, Event, OUTPUT_FILES, Precision, Report, Task, TrainerJob, Training};
 
 /// What every part of the story needs.
 struct Run<'a> {
@@ -58,7 +58,9 @@ struct Outcome {
 pub fn run(arguments: &Arguments, events: &mut Events, interruption: &Interruption) -> Result<()> {
     native::allocator::use_blocks();
     let job = request::read(&arguments.job)?;
-    let arithmetic = Arithmetic::resolve(job.device, job.precision)?;
+    // Evaluation and predictions are fp32 in any case.
+    let precision = job.training.as_ref().map_or(Precision::Fp32, |_| job.precision);
+    let arithmetic = Arithmetic::resolve(job.device, precision)?;
     for folder in [&arguments.outputs, &arguments.checkpoints] {
         std::fs::create_dir_all(folder).map_err(|e| Failure::file("create", folder, e))?;
     }

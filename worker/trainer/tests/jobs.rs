@@ -135,7 +135,11 @@ fn keywords_are_found_and_the_encoder_is_exported_with_its_pooling() {
     let pooling = judge::models().join("bert-max/1_Pooling/config.json");
     std::fs::copy(pooling, job.folder.path().join("inputs/model/1_Pooling/config.json")).unwrap();
     job.description["training"] = Value::Null;
+    // Nothing is trained in it.
+    job.description["precision"] = json!("bf16");
     let outputs = job.done("one");
+    let report = json(&outputs.join("report.json"));
+    assert_eq!(report["environment"]["precision"], "fp32");
     let predictions = json(&outputs.join("predictions.json"));
     assert_eq!(predictions.as_array().unwrap().len(), 3);
     assert!(

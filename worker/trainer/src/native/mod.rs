@@ -17,6 +17,13 @@ use torch_sys::C_tensor;
 unsafe extern "C" {
     fn trainer_free(message: *mut c_char);
     fn trainer_end(code: c_int) -> !;
+    fn trainer_may_use_amx() -> bool;
+}
+
+/// Has the CPU AMX, and does the system let this process use it? A sandbox may not, though `/proc/cpuinfo` shows it.
+pub(crate) fn may_use_amx() -> bool {
+    // SAFETY: it takes nothing, and asks the kernel.
+    unsafe { trainer_may_use_amx() }
 }
 
 /// Ends the process at once: what was written is flushed, and no destructor runs. Those of libtorch take a fifth of a second
