@@ -53,7 +53,7 @@ BEST_NAME = "HF Trainer, length groups" + (" and bf16" if has_bf16() else "")
 
 
 def compare(table, part, trainer, work, request):
-    """One round of a fine-tuning: both peers and ours, ours in each precision that is fast here."""
+    """One round of a fine-tuning: both peers and ours, ours in each precision that this CPU multiplies itself."""
     ours = {"fp32": sides.trainer(trainer, work, THREADS, request, "fp32")}
     if has_bf16():
         ours["bf16"] = sides.trainer(trainer, work, THREADS, request, "bf16")
