@@ -14,8 +14,8 @@ def processor():
 class Table:
     """Figures of both sides, one a round."""
 
-    def __init__(self, about):
-        self.about, self.rows, self.qualities = about, {}, {}
+    def __init__(self):
+        self.about, self.rows, self.qualities = "", {}, {}
 
     def add(self, name, unit, peer, ours, theirs, more):
         """A round's figures; `more` is better, or less."""
@@ -68,6 +68,7 @@ class Table:
         axes.set_xlabel(f"times as good as the peer (median; {self.about})", fontsize=7)
         axes.tick_params(labelsize=7)
         figure.savefig(folder / "training.png", dpi=120)
+        pyplot.close(figure)
 
 
 def spread(values):

@@ -127,16 +127,19 @@ def start(table, trainer, work, seed):
 def main():
     trainer = os.path.abspath(sys.argv[1])
     data = "" if DATA else ", sentiment and keywords on small data of the project's own, repeated: those qualities mean nothing"
-    table = report.Table(f"{ROUNDS} rounds, {THREADS} threads, {report.processor()}{data}")
+    table = report.Table()
     with tempfile.TemporaryDirectory() as folder:
         for number in range(1, ROUNDS + 1):
             for part in (sentiment, settings, ner, keywords, start):
                 if part.__name__ in PARTS:
                     print(f"round {number} of {ROUNDS}: {part.__name__}", file=sys.stderr, flush=True)
                     part(table, trainer, pathlib.Path(folder), 41 + number)
+            rounds = f"{ROUNDS} rounds" if number == ROUNDS else f"{number} of {ROUNDS} rounds"
+            table.about = f"{rounds}, {THREADS} threads, {report.processor()}{data}"
+            # After each round: what was measured is not lost with the rest.
+            if write_to := os.environ.get("BENCH_WRITE"):
+                table.write(pathlib.Path(write_to))
     table.print()
-    if folder := os.environ.get("BENCH_WRITE"):
-        table.write(pathlib.Path(folder))
     sys.exit(1 if table.is_worse() else 0)
 
 

@@ -32,6 +32,7 @@ fn native() {
         .include(include)
         .files([
             "native/allocator.cpp",
+            "native/attention.cpp",
             "native/kept.cpp",
             "native/libtorch.cpp",
             "native/profile.cpp",

@@ -142,11 +142,11 @@ impl Checkpoints {
                     continue;
                 }
             };
+            model.arithmetic.set_precision(&saved.environment.precision);
             assign(model, &weights::read(&folder.join("model.safetensors"))?)?;
             restore_moments(model, optimizer, &weights::read(&folder.join("moments.safetensors"))?)?;
             optimizer.resume_at(saved.state.step);
             tch::set_num_threads(i32::try_from(saved.environment.threads).unwrap_or(1));
-            model.arithmetic.set_precision(&saved.environment.precision);
             let now = environment(&model.arithmetic);
             if now != saved.environment {
                 eprintln!(
@@ -275,10 +275,12 @@ fn restore_moments(model: &Model, optimizer: &mut AdamW, saved: &BTreeMap<String
 }
 
 fn assign(model: &mut Model, saved: &BTreeMap<String, Tensor>) -> Result<()> {
-    model
-        .parameters
-        .iter_mut()
-        .try_for_each(|p| fill(&mut p.value, saved, &p.name))
+    let kind = model.arithmetic.kind;
+    model.parameters.iter_mut().try_for_each(|p| {
+        fill(&mut p.value, saved, &p.name)?;
+        p.renew(kind);
+        Ok(())
+    })
 }
 
 fn fill(tensor: &mut Tensor, saved: &BTreeMap<String, Tensor>, name: &str) -> Result<()> {

@@ -74,7 +74,7 @@ impl Dropout {
         if x.device().is_cuda() {
             return x.dropout(f64::from(dropped) / 65536.0, true);
         }
-        kept::dropout(&x, &self.drawn(&x, dropped, [seed, step, part]))
+        kept::dropout(&x, &self.drawn(&x.size(), x.kind(), dropped, [seed, step, part]))
     }
 
     /// [`Dropout::apply`] of attention's `weights`, fp32 `[rows, heads, queries, keys]`, and their product with `value`
@@ -83,21 +83,29 @@ impl Dropout {
         let Some(at) = self.at.filter(|_| !weights.device().is_cuda()) else {
             return self.apply(weights, probability).to_kind(value.kind()).matmul(value);
         };
-        self.place += 1;
-        let dropped = (probability * 65536.0).round() as u16;
-        let mask = (dropped > 0).then(|| self.drawn(&weights, dropped, at));
-        kept::mix(&weights, mask.as_ref(), value)
+        kept::mix(&weights, self.next(at, &weights.size(), probability).as_ref(), value)
     }
 
-    /// The mask of this place for `x`.
-    fn drawn(&self, x: &Tensor, dropped: u16, [seed, step, part]: [u64; 3]) -> Mask {
+    /// The mask of the next place, for fp32 values of these `sizes` on the CPU; `None` where nothing is dropped.
+    pub(crate) fn mask(&mut self, sizes: &[i64], probability: f64) -> Option<Mask> {
+        self.next(self.at?, sizes, probability)
+    }
+
+    fn next(&mut self, at: [u64; 3], sizes: &[i64], probability: f64) -> Option<Mask> {
+        self.place += 1;
+        let dropped = (probability * 65536.0).round() as u16;
+        (dropped > 0).then(|| self.drawn(sizes, Kind::Float, dropped, at))
+    }
+
+    /// The mask of this place for values of these `sizes` and this `kind`.
+    fn drawn(&self, sizes: &[i64], kind: Kind, dropped: u16, [seed, step, part]: [u64; 3]) -> Mask {
         let random = |block: u64| Random::at(seed, &[step, part, self.place, block]);
-        let mut kept = Tensor::empty(x.size(), (Kind::Uint8, Device::Cpu));
+        let mut kept = Tensor::empty(sizes, (Kind::Uint8, Device::Cpu));
         fill(memory::bytes_mut(&mut kept), dropped, random);
         let scale = 65536.0 / (65536.0 - f32::from(dropped));
         Mask {
             kept,
-            scale: f64::from(match x.kind() {
+            scale: f64::from(match kind {
                 Kind::BFloat16 => bfloat(scale),
                 _ => scale,
             }),

@@ -9,11 +9,18 @@ use trainer_protocol::Environment;
 /// says that it is not bit-exact.
 const BITS: u32 = 2;
 
+/// The same of trainings in bf16 on CPUs.
+const BITS_IN_BF16: u32 = 3;
+
 /// What this process runs on, with a training in `arithmetic`. Predictions are fp32 in any case.
 #[must_use]
 pub fn environment(arithmetic: &Arithmetic) -> Environment {
+    let bits = match (arithmetic.kind, arithmetic.on_gpu()) {
+        (Kind::BFloat16, false) => BITS_IN_BF16,
+        _ => BITS,
+    };
     Environment {
-        trainer: format!("{}+bits.{BITS}", env!("CARGO_PKG_VERSION")),
+        trainer: format!("{}+bits.{bits}", env!("CARGO_PKG_VERSION")),
         libtorch: env!("LIBTORCH_VERSION").to_owned(),
         precision: arithmetic.precision().to_owned(),
         device: if arithmetic.on_gpu() { "cuda" } else { "cpu" }.to_owned(),

@@ -81,10 +81,10 @@ pub fn fine_tune(
         }
         let rate = schedule.rate(state.step);
         let batches = epoch.batches_of(state.step, plan);
-        let (loss, mut gradients, (rows, tokens)) = forward_backward(model, plan, batches, state.step)?;
+        let (loss, gradients, (rows, tokens)) = forward_backward(model, plan, batches, state.step)?;
         let norm = {
             let _part = Part::new(c"optimizer");
-            optimizer.clipped_step(model.trained_mut(), &mut gradients, training.max_grad_norm, rate)?
+            optimizer.clipped_step(model.trained_mut(), &gradients, training.max_grad_norm, rate)?
         };
         state.step += 1;
         readings.push(Taken {

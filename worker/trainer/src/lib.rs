@@ -6,6 +6,7 @@ pub mod arguments;
 pub mod arithmetic;
 pub mod available_memory;
 pub mod batches;
+mod bf16;
 mod blocks;
 pub mod cadence;
 pub mod checkpoint;

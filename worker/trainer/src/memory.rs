@@ -7,6 +7,7 @@
     reason = "libtorch takes and gives raw pointers only; every block says why it is sound"
 )]
 
+use crate::bf16::{Bf16, Numbers};
 use crate::failure::{Failure, Result};
 use std::fs::File;
 use std::path::Path;
@@ -160,6 +161,44 @@ pub(crate) fn floats_mut(tensor: &mut Tensor) -> &mut [f32] {
     // background between two calls on the CPU.
     unsafe {
         let pointer = tensor.data_ptr().cast::<f32>();
+        assert!(pointer.is_aligned(), "unaligned tensor");
+        std::slice::from_raw_parts_mut(pointer, tensor.numel())
+    }
+}
+
+fn assert_plain_bf16(tensor: &Tensor) {
+    assert!(
+        tensor.kind() == Kind::BFloat16 && tensor.device() == Device::Cpu && tensor.is_contiguous(),
+        "not a contiguous bf16 tensor on the CPU"
+    );
+}
+
+/// As [`floats`], of a tensor of fp32 or of bf16.
+pub(crate) fn numbers(tensor: &Tensor) -> Numbers<'_> {
+    if tensor.kind() != Kind::BFloat16 {
+        return Numbers::Fp32(floats(tensor));
+    }
+    assert_plain_bf16(tensor);
+    if tensor.numel() == 0 {
+        return Numbers::Bf16(&[]);
+    }
+    // SAFETY: as in `floats`, with the two bytes of a bf16, of which any are one.
+    unsafe {
+        let pointer = tensor.data_ptr().cast::<Bf16>();
+        assert!(pointer.is_aligned(), "unaligned tensor");
+        Numbers::Bf16(std::slice::from_raw_parts(pointer, tensor.numel()))
+    }
+}
+
+/// As [`floats_mut`], of bf16.
+pub(crate) fn bf16_mut(tensor: &mut Tensor) -> &mut [Bf16] {
+    assert_plain_bf16(tensor);
+    if tensor.numel() == 0 {
+        return &mut [];
+    }
+    // SAFETY: as in `floats_mut` and `numbers`.
+    unsafe {
+        let pointer = tensor.data_ptr().cast::<Bf16>();
         assert!(pointer.is_aligned(), "unaligned tensor");
         std::slice::from_raw_parts_mut(pointer, tensor.numel())
     }

@@ -97,7 +97,7 @@ impl Repository {
     /// Where tensors are missing beyond a new head, left over in the encoder, or of other shapes than config.json says.
     pub fn build(&mut self, head: HeadKind, classifier: Classifier, training: Option<u64>) -> Result<Model> {
         let mut loader =
-            Loader::new(&self.config, &mut self.weights, head, classifier, training)?.onto(self.arithmetic.device);
+            Loader::new(&self.config, &mut self.weights, head, classifier, training)?.onto(&self.arithmetic);
         let encoder = (self.family.load)(&self.config, &mut loader, head)?;
         let used = loader.finish()?;
         Ok(Model {
@@ -154,9 +154,7 @@ impl Model {
         let stays = |p: &Parameter| depth(&p.name).is_some_and(|depth| depth <= layers);
         self.parameters.sort_by_key(|p| !stays(p));
         self.frozen = self.parameters.partition_point(stays);
-        for parameter in &self.parameters[..self.frozen] {
-            let _ = parameter.value.set_requires_grad(false);
-        }
+        self.parameters[..self.frozen].iter().for_each(Parameter::freeze);
     }
 
     /// Those that are trained.

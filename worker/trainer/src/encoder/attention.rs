@@ -2,7 +2,8 @@
 
 use crate::batches::Batch;
 use crate::dropout::Dropout;
-use tch::{Kind, Tensor};
+use crate::native::attention as native;
+use tch::{Device, Kind, Tensor};
 
 /// What is added to attention scores: 0 at tokens, the smallest fp32 at padding; `[rows, 1, 1, tokens]`. `None` where there
 /// is no padding, for attention is faster without.
@@ -24,6 +25,10 @@ pub(crate) fn attend(
     dropout: &mut Dropout,
 ) -> Tensor {
     let [rows, tokens, hidden] = [query.size()[0], query.size()[1], query.size()[2]];
+    if let Some(bias) = of_keys(&query, rows, key.size()[1], bias) {
+        let mask = dropout.mask(&[rows, heads, tokens, bias.size()[1]], probability);
+        return native::attend([&query, &key, &value], heads, &bias, mask.as_ref());
+    }
     let split = |x: Tensor| x.view([rows, -1, heads, hidden / heads]).transpose(1, 2);
     let [query, key, value] = [query, key, value].map(split);
     let mixed = if query.device().is_cuda() {
@@ -32,6 +37,26 @@ pub(crate) fn attend(
         plain(&query, &key, &value, bias, probability, dropout)
     };
     mixed.transpose(1, 2).contiguous().view([rows, tokens, hidden])
+}
+
+/// The `bias` of each key of `query`'s rows, for [`native::attend`]: `[rows, keys]`, of as many keys as its tables have. `None`
+/// where that is not for such numbers, or not for such a bias: one that is not the same for all queries or is trained.
+fn of_keys(query: &Tensor, rows: i64, tokens: i64, bias: Option<&Tensor>) -> Option<Tensor> {
+    if query.device().is_cuda() || query.kind() != Kind::BFloat16 {
+        return None;
+    }
+    if bias.is_some_and(|bias| bias.size() != [rows, 1, 1, tokens] || bias.requires_grad()) {
+        return None;
+    }
+    let lanes = native::LANES as i64;
+    let keys = (tokens + lanes - 1) / lanes * lanes;
+    let all = Tensor::full([rows, keys], f64::from(f32::MIN), (Kind::Float, Device::Cpu));
+    let mut of_tokens = all.narrow(1, 0, tokens);
+    match bias {
+        Some(bias) => of_tokens.copy_(&bias.view([rows, tokens])),
+        None => drop(of_tokens.fill_(0.0)),
+    }
+    Some(all)
 }
 
 /// On CPUs faster than libtorch's fused operation for short texts.
@@ -65,7 +90,6 @@ fn fused(query: &Tensor, key: &Tensor, value: &Tensor, bias: Option<&Tensor>, pr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Device;
 
     #[test]
     fn both_forms_give_the_same() {

@@ -4,21 +4,40 @@
 use super::Loader;
 use super::activation::Activation;
 use crate::native::kept::gelu_linear;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
+
+/// A parameter as a layer uses it.
+#[derive(Debug)]
+pub(crate) struct Weight {
+    /// fp32.
+    pub(crate) whole: Tensor,
+    /// [`crate::optimizer::Parameter::narrow`].
+    pub(crate) narrow: Option<Tensor>,
+}
+
+impl Weight {
+    /// In `kind`.
+    fn of(&self, kind: Kind) -> Tensor {
+        match &self.narrow {
+            Some(narrow) if kind == Kind::BFloat16 => narrow.shallow_clone(),
+            _ => self.whole.to_kind(kind),
+        }
+    }
+}
 
 /// `torch.nn.Linear`.
 #[derive(Debug)]
 pub(crate) struct Linear {
-    weight: Tensor,
-    bias: Tensor,
+    weight: Weight,
+    bias: Weight,
 }
 
 impl Linear {
     /// Of the encoder.
     pub(crate) fn load(loader: &mut Loader<'_>, name: &str, inputs: i64, outputs: i64) -> Self {
         Self {
-            weight: loader.encoder(&format!("{name}.weight"), &[outputs, inputs]),
-            bias: loader.encoder(&format!("{name}.bias"), &[outputs]),
+            weight: loader.weight(&format!("{name}.weight"), &[outputs, inputs]),
+            bias: loader.weight(&format!("{name}.bias"), &[outputs]),
         }
     }
 
@@ -26,31 +45,36 @@ impl Linear {
     /// the full one.
     pub(crate) fn load_head(loader: &mut Loader<'_>, name: &str, inputs: i64, outputs: i64) -> Self {
         Self {
-            weight: loader.head(&format!("{name}.weight"), &[outputs, inputs]),
-            bias: loader.head(&format!("{name}.bias"), &[outputs]),
+            weight: whole(loader.head(&format!("{name}.weight"), &[outputs, inputs])),
+            bias: whole(loader.head(&format!("{name}.bias"), &[outputs])),
         }
     }
 
     /// The layer whose outputs are the labels.
     pub(crate) fn load_classifier(loader: &mut Loader<'_>, inputs: i64, labels: i64) -> Self {
         Self {
-            weight: loader.classifier("weight", &[labels, inputs]),
-            bias: loader.classifier("bias", &[labels]),
+            weight: whole(loader.classifier("weight", &[labels, inputs])),
+            bias: whole(loader.classifier("bias", &[labels])),
         }
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        linear(x, &self.weight.to_kind(x.kind()), &self.bias.to_kind(x.kind()))
+        linear(x, &self.weight.of(x.kind()), &self.bias.of(x.kind()))
     }
 
     /// The layer on what `activation` makes of `x`. On a CPU GELU is computed again on the way back: what it gives is a
     /// fifth of what a layer would keep, and takes a hundredth of a step.
     pub(crate) fn forward_activated(&self, x: &Tensor, activation: Activation) -> Tensor {
         match activation.gelu().filter(|_| x.device() == Device::Cpu) {
-            Some(form) => gelu_linear(x, form, &self.weight.to_kind(x.kind()), &self.bias.to_kind(x.kind())),
+            Some(form) => gelu_linear(x, form, &self.weight.of(x.kind()), &self.bias.of(x.kind())),
             None => self.forward(&activation.apply(x)),
         }
     }
+}
+
+/// One that is not kept in bf16 too.
+fn whole(whole: Tensor) -> Weight {
+    Weight { whole, narrow: None }
 }
 
 /// `torch.nn.functional.linear`. On a GPU the bias is added on its own: for a product with a bias libtorch asks cuBLASLt each
@@ -64,7 +88,7 @@ fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
 
 /// What each of `linears`, which have outputs of one size, makes of `x`: one product of matrices for all.
 pub(crate) fn side_by_side<const N: usize>(linears: [&Linear; N], x: &Tensor) -> [Tensor; N] {
-    let joined = |part: fn(&Linear) -> &Tensor| Tensor::cat(&linears.map(part), 0).to_kind(x.kind());
+    let joined = |part: fn(&Linear) -> &Weight| Tensor::cat(&linears.map(|linear| part(linear).of(x.kind())), 0);
     let outputs = linear(x, &joined(|linear| &linear.weight), &joined(|linear| &linear.bias));
     let mut parts = outputs.chunk(N as i64, -1).into_iter();
     std::array::from_fn(|_| parts.next().expect("as many parts as layers"))
@@ -73,26 +97,26 @@ pub(crate) fn side_by_side<const N: usize>(linears: [&Linear; N], x: &Tensor) ->
 /// `torch.nn.LayerNorm` over the last dimension.
 #[derive(Debug)]
 pub(crate) struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
+    weight: Weight,
+    bias: Weight,
     epsilon: f64,
 }
 
 impl LayerNorm {
     pub(crate) fn load(loader: &mut Loader<'_>, name: &str, size: i64, epsilon: f64) -> Self {
         Self {
-            weight: loader.encoder(&format!("{name}.weight"), &[size]),
-            bias: loader.encoder(&format!("{name}.bias"), &[size]),
+            weight: loader.weight(&format!("{name}.weight"), &[size]),
+            bias: loader.weight(&format!("{name}.bias"), &[size]),
             epsilon,
         }
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        let size = self.weight.size();
+        let size = self.weight.whole.size();
         x.layer_norm(
             size.as_slice(),
-            Some(&self.weight.to_kind(x.kind())),
-            Some(&self.bias.to_kind(x.kind())),
+            Some(&self.weight.of(x.kind())),
+            Some(&self.bias.of(x.kind())),
             self.epsilon,
             false,
         )

@@ -1,6 +1,8 @@
 //! Hands the tensors of a checkpoint to the layers, and tells what was missing, new or left over.
 
+use super::layers::Weight;
 use super::{Config, Family, HeadKind, Weights};
+use crate::arithmetic::Arithmetic;
 use crate::failure::{Failure, Result};
 use crate::memory;
 use crate::optimizer::Parameter;
@@ -37,6 +39,10 @@ pub struct Loader<'a> {
     /// The seed of new tensors, where training follows; then every tensor is a leaf of its own.
     training: Option<u64>,
     device: Device,
+    /// Does training compute in bf16?
+    in_bf16: bool,
+    /// Is what is loaded now used once in a pass?
+    once: bool,
     classifier: Classifier,
     deviation: f64,
     parameters: Vec<Parameter>,
@@ -68,6 +74,8 @@ impl<'a> Loader<'a> {
             head,
             training,
             device: Device::Cpu,
+            in_bf16: false,
+            once: false,
             classifier,
             deviation: config.number("initializer_range")?,
             parameters: Vec::new(),
@@ -78,10 +86,20 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Lets tensors lie on `device`.
+    /// Lets tensors lie where `arithmetic` computes, and be as its training needs them.
     #[must_use]
-    pub fn onto(self, device: Device) -> Self {
-        Self { device, ..self }
+    pub fn onto(self, arithmetic: &Arithmetic) -> Self {
+        Self {
+            device: arithmetic.device,
+            in_bf16: arithmetic.kind == Kind::BFloat16,
+            ..self
+        }
+    }
+
+    /// Says whether what is loaded next is used once in a pass: of what is used more often the gradients are summed, which
+    /// bf16 has too few digits for.
+    pub(crate) fn used_once(&mut self, once: bool) {
+        self.once = once;
     }
 
     /// Is the model built on the CPU?
@@ -97,6 +115,18 @@ impl<'a> Loader<'a> {
         }
         let found = self.take(name, shape);
         self.keep(full, shape, found, false)
+    }
+
+    /// A tensor of the encoder that is computed with.
+    pub(crate) fn weight(&mut self, name: &str, shape: &[i64]) -> Weight {
+        let whole = self.encoder(name, shape);
+        let narrow = match self.parameters.last_mut() {
+            Some(parameter) if self.once && self.in_bf16 && self.training.is_some() && self.device == Device::Cpu => {
+                parameter.narrow()
+            }
+            _ => None,
+        };
+        Weight { whole, narrow }
     }
 
     /// A tensor of the head that does not depend on the labels. `name` is the full one.
@@ -130,7 +160,7 @@ impl<'a> Loader<'a> {
             let name = format!("{layer}.{part}");
             if let Some(value) = self.find(&name) {
                 let value = value.to_device(self.device);
-                self.parameters.push(Parameter { name, value });
+                self.parameters.push(Parameter::new(name, value));
             }
         }
     }
@@ -264,7 +294,7 @@ impl<'a> Loader<'a> {
             value
         };
         let used = value.shallow_clone();
-        self.parameters.push(Parameter { name, value });
+        self.parameters.push(Parameter::new(name, value));
         used
     }
 

@@ -70,9 +70,12 @@ impl TransformerLayer {
         names: &LayerNames,
         epsilon: f64,
     ) -> Result<Vec<Self>> {
-        (0..config.layers("num_hidden_layers")?)
+        loader.used_once(true);
+        let layers = (0..config.layers("num_hidden_layers")?)
             .map(|i| Self::load(config, loader, &format!("{stack}.{i}"), names, epsilon))
-            .collect()
+            .collect();
+        loader.used_once(false);
+        layers
     }
 
     /// The layer called `layer`; `epsilon` is that of its normalisations.

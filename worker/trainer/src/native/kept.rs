@@ -55,7 +55,7 @@ pub(crate) fn mix(weights: &Tensor, mask: Option<&Mask>, value: &Tensor) -> Tens
 }
 
 /// The linear layer of `weight` and `bias` on what GELU (`approximate` is `none` or `tanh`) makes of `x`. For the way back
-/// `x` is kept, and not what GELU made of it.
+/// `x` is kept, and not what GELU made of it. GELU of bf16 with the error function is our own, of fewer digits.
 pub(crate) fn gelu_linear(x: &Tensor, approximate: &CStr, weight: &Tensor, bias: &Tensor) -> Tensor {
     let mut out = std::ptr::null_mut();
     // SAFETY: as in `dropout`; the text ends with a zero.
@@ -171,10 +171,43 @@ mod tests {
         for kind in KINDS {
             let (x, weight, bias) = (leaf(&[2, 9, 40], kind), leaf(&[24, 40], kind), leaf(&[24], kind));
             for form in [c"none", c"tanh"] {
+                if (kind, form) == (Kind::BFloat16, c"none") {
+                    continue; // Not libtorch's bits: see below.
+                }
                 let one = || gelu_linear(&x, form, &weight, &bias);
                 let other = || x.gelu(form.to_str().expect("a name")).linear(&weight, Some(&bias));
                 assert_same(&format!("{kind:?} {form:?}"), &[&x, &weight, &bias], one, other);
             }
+        }
+    }
+
+    #[test]
+    fn a_layer_behind_gelu_of_bf16_is_as_near_as_libtorchs() {
+        tch::manual_seed(8);
+        let sizes: [&[i64]; 3] = [&[2, 9, 40], &[24, 40], &[24]];
+        let leaves = sizes.map(|sizes| leaf(sizes, Kind::BFloat16));
+        let exact = leaves
+            .each_ref()
+            .map(|x| x.detach().to_kind(Kind::Double).set_requires_grad(true));
+        let all = |[x, weight, bias]: &[Tensor; 3], out: Tensor| {
+            let loss = (out.to_kind(Kind::Double)
+                * Tensor::arange(out.numel() as i64, (Kind::Double, Device::Cpu))
+                    .cos()
+                    .view_as(&out))
+            .sum(Kind::Double);
+            let mut all = Tensor::run_backward(&[loss], &[x, weight, bias], false, false);
+            all.push(out);
+            all
+        };
+        let plain = |[x, weight, bias]: &[Tensor; 3]| x.gelu("none").linear(weight, Some(bias));
+        let [x, weight, bias] = &leaves;
+        let ours = all(&leaves, gelu_linear(x, c"none", weight, bias));
+        let theirs = all(&leaves, plain(&leaves));
+        let truth = all(&exact, plain(&exact));
+        for ((ours, theirs), truth) in ours.iter().zip(&theirs).zip(&truth) {
+            let off = |x: &Tensor| (x.to_kind(Kind::Double) - truth).norm().double_value(&[]);
+            assert_eq!(ours.kind(), theirs.kind());
+            assert!(off(ours) <= 1.01 * off(theirs), "{} beside {}", off(ours), off(theirs));
         }
     }
 

@@ -5,8 +5,10 @@
 )]
 
 pub(crate) mod allocator;
+pub(crate) mod attention;
 pub(crate) mod gpu;
 pub(crate) mod kept;
+mod loops;
 pub(crate) mod profile;
 
 use std::ffi::{CStr, c_char, c_int};

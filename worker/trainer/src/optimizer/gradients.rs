@@ -1,6 +1,7 @@
 //! Gradients: whole ones, and those of large tables by rows.
 
 use super::Parameter;
+use crate::bf16::{Number, Numbers};
 use crate::failure::Result;
 use crate::memory;
 use crate::recompute::Tape;
@@ -28,24 +29,26 @@ impl Gradient {
     }
 }
 
-/// Scales `gradients` down so that their global 2-norm is at most `limit` (`torch.nn.utils.clip_grad_norm_`); 0 leaves
-/// them. Returns the norm before. Sums of fixed blocks are added in f64, so the bits do not depend on threads.
-pub fn clip(gradients: &mut [Tensor], limit: f64) -> f64 {
-    let square = |g: &Tensor| {
-        let values = values(g);
-        let blocks = memory::floats(&values).chunks(1 << 14);
-        blocks.map(sum_of_squares).sum::<f64>()
+/// Values whose squares are summed in fp32.
+const BLOCK: usize = 1 << 14;
+
+/// The global 2-norm of `gradients`. Sums of fixed blocks are added in f64, so the bits do not depend on threads.
+pub(super) fn norm(gradients: &[Tensor]) -> f64 {
+    let square = |g: &Tensor| match memory::numbers(&values(g)) {
+        Numbers::Fp32(all) => all.chunks(BLOCK).map(sum_of_squares).sum::<f64>(),
+        Numbers::Bf16(all) => all.chunks(BLOCK).map(sum_of_squares).sum::<f64>(),
     };
-    let norm = gradients.iter().map(square).sum::<f64>().sqrt();
+    gradients.iter().map(square).sum::<f64>().sqrt()
+}
+
+/// What gradients of this norm are multiplied by so that it is at most `limit` (`torch.nn.utils.clip_grad_norm_`); 1 where
+/// `limit` is 0.
+pub(super) fn clipping(norm: f64, limit: f64) -> f32 {
     let scale = limit / (norm + 1e-6);
-    if limit > 0.0 && scale < 1.0 {
-        no_grad(|| {
-            for gradient in gradients {
-                let _ = values(gradient).g_mul_scalar_(scale);
-            }
-        });
+    match limit > 0.0 && scale < 1.0 {
+        true => scale as f32,
+        false => 1.0,
     }
-    norm
 }
 
 /// Those of a gradient that may not be zero.
@@ -57,36 +60,41 @@ fn values(gradient: &Tensor) -> Tensor {
 }
 
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
-fn sum_of_squares(block: &[f32]) -> f64 {
+fn sum_of_squares<T: Number>(block: &[T]) -> f64 {
     let mut lanes = [0.0_f32; 16];
     for chunk in block.chunks(16) {
         for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane += x * x;
+            *lane += x.wide() * x.wide();
         }
     }
     lanes.iter().map(|lane| f64::from(*lane)).sum()
 }
 
-/// Adds the gradients of another batch of the same step.
+/// Adds the gradients of another batch of the same step, in fp32.
 pub fn accumulate(sum: &mut [Tensor], more: &[Tensor]) {
     no_grad(|| {
         for (sum, more) in sum.iter_mut().zip(more) {
             match sum.is_sparse() {
                 true => *sum = (&*sum + more).coalesce(),
-                false => *sum += more,
+                false => {
+                    *sum = sum.to_kind(Kind::Float);
+                    *sum += more;
+                }
             }
         }
     });
 }
 
-/// Gradients of `loss` in the order of `parameters`, contiguous fp32; zero for a parameter that `loss` does not depend on.
-/// That of a large table is a coalesced sparse tensor of the rows that were used.
+/// Gradients of `loss` in the order of `parameters`, contiguous; zero for a parameter that `loss` does not depend on. They are
+/// fp32, or bf16 where a training computes with numbers of bf16 that its parameter keeps. That of a large table is a coalesced
+/// sparse tensor of the rows that were used.
 /// `tape` is that of the forward pass.
 pub fn gradients(loss: &Tensor, tape: Tape<'_>, parameters: &[Parameter]) -> Result<Vec<Tensor>> {
-    let leaves: Vec<&Tensor> = parameters.iter().map(|p| &p.value).collect();
+    let leaves: Vec<&Tensor> = parameters.iter().map(Parameter::leaf).collect();
     let gradients = tape.backward(loss, &leaves)?;
     let gradient = |(gradient, parameter): (&Tensor, &Parameter)| match gradient.defined() {
         true if gradient.is_sparse() => gradient.coalesce(),
+        true if parameter.narrow.is_some() => gradient.contiguous(),
         true => gradient.to_kind(Kind::Float).contiguous(),
         false => no_grad(|| parameter.value.zeros_like()),
     };
@@ -117,23 +125,21 @@ mod tests {
 
     #[test]
     fn gradients_are_clipped_to_the_global_norm() {
-        let mut gradients = vec![Tensor::from_slice(&[3.0_f32, 0.0]), Tensor::from_slice(&[4.0_f32])];
-        assert!((clip(&mut gradients, 0.0) - 5.0).abs() < 1e-12);
-        assert_eq!(memory::floats(&gradients[1]), [4.0]);
-        assert!((clip(&mut gradients, 1.0) - 5.0).abs() < 1e-12);
-        assert!((clip(&mut gradients, 0.0) - 1.0).abs() < 1e-6);
+        let norm = norm(&[Tensor::from_slice(&[3.0_f32, 0.0]), Tensor::from_slice(&[4.0_f32])]);
+        assert!((norm - 5.0).abs() < 1e-12);
+        for (limit, expected) in [(0.0, 1.0), (6.0, 1.0), (1.0, 0.2)] {
+            assert!((clipping(norm, limit) - expected).abs() < 1e-6, "{limit}");
+        }
     }
 
     #[test]
-    fn gradients_by_rows_are_clipped_and_added_as_whole_ones_are() {
+    fn gradients_by_rows_have_the_norm_of_whole_ones_and_are_added_as_they_are() {
         let table = Tensor::zeros([9, 4], (Kind::Float, tch::Device::Cpu));
         let mut rows = vec![by_rows(&table, 1)];
         accumulate(&mut rows, &[by_rows(&table, 5)]);
         let dense = |g: &Tensor| g.to_dense(None, false);
-        let mut whole = vec![dense(&by_rows(&table, 1)) + dense(&by_rows(&table, 5))];
+        let whole = vec![dense(&by_rows(&table, 1)) + dense(&by_rows(&table, 5))];
         assert!(dense(&rows[0]).equal(&whole[0]));
-        let (norm, same) = (clip(&mut rows, 0.5), clip(&mut whole, 0.5));
-        assert!((norm - same).abs() < 1e-6 && norm > 0.5);
-        assert!((dense(&rows[0]) - &whole[0]).abs().max().double_value(&[]) < 1e-6);
+        assert!((norm(&rows) - norm(&whole)).abs() < 1e-6 && norm(&rows) > 0.5);
     }
 }

@@ -3,12 +3,12 @@
 mod gradients;
 mod pieces;
 
-pub use gradients::{accumulate, clip, gradients};
+pub use gradients::{accumulate, gradients};
 
 use crate::failure::Result;
 use crate::memory;
 use crate::native::gpu;
-use gradients::Gradient;
+use gradients::{Gradient, clipping, norm};
 use pieces::{Touched, dense_pieces, in_parallel};
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -19,6 +19,49 @@ pub struct Parameter {
     pub name: String,
     /// Contiguous fp32; shares its storage with the layer that uses it.
     pub value: Tensor,
+    /// The nearest numbers of bf16, where training computes with those on a CPU: then its gradient is that of these, and the
+    /// optimizer writes both. `None` where a layer makes them anew each time.
+    narrow: Option<Tensor>,
+}
+
+impl Parameter {
+    /// One that is fp32 only.
+    #[must_use]
+    pub fn new(name: String, value: Tensor) -> Self {
+        Self {
+            name,
+            value,
+            narrow: None,
+        }
+    }
+
+    /// Lets training compute with its numbers of bf16, which are given.
+    pub(crate) fn narrow(&mut self) -> Option<Tensor> {
+        let narrow = self.value.detach().to_kind(Kind::BFloat16);
+        let narrow = narrow.set_requires_grad(self.value.requires_grad());
+        self.narrow = Some(narrow.shallow_clone());
+        Some(narrow)
+    }
+
+    /// After `value` was changed: the numbers of bf16 again, or none where `kind` is what training computes in from now on.
+    pub(crate) fn renew(&mut self, kind: Kind) {
+        match &mut self.narrow {
+            Some(narrow) if kind == Kind::BFloat16 => no_grad(|| narrow.copy_(&self.value)),
+            narrow => *narrow = None,
+        }
+    }
+
+    /// Lets it stay as it is in training.
+    pub(crate) fn freeze(&self) {
+        for tensor in [Some(&self.value), self.narrow.as_ref()].into_iter().flatten() {
+            let _ = tensor.set_requires_grad(false);
+        }
+    }
+
+    /// What a training's graph begins with.
+    fn leaf(&self) -> &Tensor {
+        self.narrow.as_ref().unwrap_or(&self.value)
+    }
 }
 
 /// The optimizer over a fixed list of parameters.
@@ -42,6 +85,8 @@ const EPSILON: f64 = 1e-8;
 /// The numbers of one step, rounded to fp32 once, from f64 (as PyTorch does: `1.0_f32 - 0.999_f32` is 1e-5 off).
 #[derive(Clone, Copy)]
 struct Factors {
+    /// Of the gradient, for its norm.
+    clipping: f32,
     weight1: f32,
     beta2: f32,
     weight2: f32,
@@ -52,9 +97,10 @@ struct Factors {
 }
 
 impl Factors {
-    fn new(step: u64, rate: f64, decay: f64) -> Self {
+    fn new(step: u64, clipping: f32, rate: f64, decay: f64) -> Self {
         let step = step as f64;
         Self {
+            clipping,
             weight1: (1.0 - BETA1) as f32,
             beta2: BETA2 as f32,
             weight2: (1.0 - BETA2) as f32,
@@ -91,7 +137,7 @@ impl AdamW {
         self.touched.fill_with(|| None);
     }
 
-    /// Clips `gradients` to the norm `limit` (0: not) and takes a step along them. Gives their norm before, a scalar where
+    /// Takes a step along `gradients`, clipped to the norm `limit` (0: not). Gives their norm before, a scalar where
     /// the parameters are. On a GPU nothing waits for it, and a step along what is not finite is left out.
     ///
     /// # Errors
@@ -100,13 +146,13 @@ impl AdamW {
     pub fn clipped_step(
         &mut self,
         parameters: &mut [Parameter],
-        gradients: &mut [Tensor],
+        gradients: &[Tensor],
         limit: f64,
         rate: f64,
     ) -> Result<Tensor> {
         if parameters.iter().all(|p| p.value.device() == Device::Cpu) {
-            let norm = clip(gradients, limit);
-            self.step(parameters, gradients, rate);
+            let norm = norm(gradients);
+            self.step(parameters, gradients, clipping(norm, limit), rate);
             return Ok(Tensor::from(norm));
         }
         self.fused_step(parameters, gradients, limit, rate)
@@ -148,23 +194,27 @@ impl AdamW {
         Ok(norm)
     }
 
-    /// One step at `rate` along `gradients`, which are in the order of `parameters`. Every element is on its own, so the
-    /// bits depend neither on threads nor on whether a gradient comes by rows.
-    pub fn step(&mut self, parameters: &mut [Parameter], gradients: &[Tensor], rate: f64) {
+    /// One step at `rate` along `gradients` times `clipping`, in the order of `parameters`. Every element is on its own, so
+    /// the bits depend neither on threads nor on whether a gradient comes by rows.
+    fn step(&mut self, parameters: &mut [Parameter], gradients: &[Tensor], clipping: f32, rate: f64) {
         self.step += 1;
         let mut pieces = Vec::new();
         let gradients: Vec<Gradient> = gradients.iter().map(Gradient::of).collect();
         let moments = self.first.iter_mut().zip(&mut self.second).zip(&mut self.touched);
         for ((parameter, gradient), ((first, second), touched)) in parameters.iter_mut().zip(&gradients).zip(moments) {
             let decay = if parameter.value.dim() > 1 { self.decay } else { 0.0 };
-            let factors = Factors::new(self.step, rate, decay);
+            let factors = Factors::new(self.step, clipping, rate, decay);
             let width = parameter.value.size().last().map_or(1, |width| *width as usize);
             let values = memory::floats_mut(&mut parameter.value);
+            let narrow = parameter.narrow.as_mut().map(memory::bf16_mut);
             let (first, second) = (memory::floats_mut(first), memory::floats_mut(second));
-            let floats = memory::floats(&gradient.values);
             match &gradient.rows {
-                None => pieces.extend(dense_pieces(values, floats, (first, second), factors)),
+                None => {
+                    let numbers = memory::numbers(&gradient.values);
+                    pieces.extend(dense_pieces((values, narrow), numbers, (first, second), factors));
+                }
                 Some(rows) => {
+                    let floats = memory::floats(&gradient.values);
                     let touched = touched.get_or_insert_with(|| match self.step {
                         1 => Touched::none(values.len() / width, width),
                         _ => Touched::of(first, second, width),
@@ -189,17 +239,14 @@ mod tests {
                 let count = shape.iter().product::<i64>();
                 Tensor::arange(count, (Kind::Float, Device::Cpu)).sin().view(shape)
             };
-            [&[5, 7][..], &[11]].map(|shape| Parameter {
-                name: String::new(),
-                value: value(shape).set_requires_grad(true),
-            })
+            [&[5, 7][..], &[11]].map(|shape| Parameter::new(String::new(), value(shape).set_requires_grad(true)))
         };
         let (mut ours, fused) = (parameters(), parameters());
         let (mut one, mut other) = (AdamW::new(&ours, 0.1), AdamW::new(&fused, 0.1));
         for (step, limit) in [(1, 1.0), (2, 0.0), (3, 0.5)] {
             let gradients = || ours_gradients(step);
-            let (mut g, h) = (gradients(), gradients());
-            let norm = one.clipped_step(&mut ours, &mut g, limit, 1e-2).unwrap();
+            let (g, h) = (gradients(), gradients());
+            let norm = one.clipped_step(&mut ours, &g, limit, 1e-2).unwrap();
             let same = other.fused_step(&fused, &h, limit, 1e-2).unwrap();
             assert!((norm.double_value(&[]) - same.double_value(&[])).abs() < 1e-5);
         }
@@ -232,21 +279,53 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_bf16_follow_the_values_to_the_bit() {
+        let count = (1 << 16) + 3;
+        let value = || Tensor::arange(count, (Kind::Float, Device::Cpu)).sin().view([1, count]);
+        let mut plain = [Parameter::new(String::new(), value())];
+        let mut kept = [Parameter::new(String::new(), value())];
+        let narrow = kept[0].narrow().unwrap();
+        let (mut one, mut other) = (AdamW::new(&plain, 0.1), AdamW::new(&kept, 0.1));
+        for step in 1..=3 {
+            let gradient = (Tensor::arange(count, (Kind::Float, Device::Cpu)) * f64::from(step)).cos();
+            let gradient = gradient.view([1, count]).to_kind(Kind::BFloat16);
+            let wide = gradient.to_kind(Kind::Float);
+            let norm = one.clipped_step(&mut plain, &[wide], 1.0, 1e-2).unwrap();
+            let same = other.clipped_step(&mut kept, &[gradient], 1.0, 1e-2).unwrap();
+            assert_eq!(norm, same);
+            assert!(plain[0].value.equal(&kept[0].value));
+            assert!(narrow.equal(&plain[0].value.to_kind(Kind::BFloat16)));
+        }
+        no_grad(|| kept[0].value.copy_(&value()));
+        kept[0].renew(Kind::BFloat16);
+        assert!(narrow.equal(&value().to_kind(Kind::BFloat16)) && kept[0].leaf().equal(&narrow));
+        kept[0].renew(Kind::Float);
+        assert!(kept[0].leaf().equal(&value()));
+    }
+
+    #[test]
+    fn gradients_of_bf16_are_added_in_fp32() {
+        let of = |value: f64| Tensor::full([3], value, (Kind::BFloat16, Device::Cpu));
+        let mut sum = [of(1.0)];
+        accumulate(&mut sum, &[of(2_f64.powi(-10))]);
+        accumulate(&mut sum, &[of(2_f64.powi(-11))]);
+        let expected = 1.0 + 2_f32.powi(-10) + 2_f32.powi(-11);
+        assert_eq!(memory::floats(&sum[0]), [expected; 3]);
+    }
+
+    #[test]
     fn a_gradient_by_rows_gives_the_bits_of_a_whole_one() {
         for decay in [0.0, 0.1] {
             let parameters = || {
                 let value = Tensor::arange(9 * 4, (Kind::Float, Device::Cpu)).sin().view([9, 4]);
-                vec![Parameter {
-                    name: String::new(),
-                    value,
-                }]
+                vec![Parameter::new(String::new(), value)]
             };
             let (mut rows, mut whole) = (parameters(), parameters());
             let (mut one, mut other) = (AdamW::new(&rows, decay), AdamW::new(&whole, decay));
             for step in 1..=6 {
                 let gradient = by_rows(&rows[0].value, step);
-                other.step(&mut whole, &[gradient.to_dense(None, false)], 1e-2);
-                one.step(&mut rows, &[gradient], 1e-2);
+                other.step(&mut whole, &[gradient.to_dense(None, false)], 0.3, 1e-2);
+                one.step(&mut rows, &[gradient], 0.3, 1e-2);
                 if step == 3 {
                     // As after a checkpoint: which rows were touched is known by the moments.
                     one.resume_at(3);

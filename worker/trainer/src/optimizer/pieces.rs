@@ -1,6 +1,7 @@
 //! One step of AdamW as many small pieces of work, shared by threads.
 
 use super::Factors;
+use crate::bf16::{self, Bf16, Number, Numbers};
 
 /// Elements of a piece of work, about.
 const PIECE: usize = 1 << 15;
@@ -8,23 +9,28 @@ const PIECE: usize = 1 << 15;
 /// Elements that are updated together.
 pub(super) struct Piece<'a> {
     values: &'a mut [f32],
+    /// The same in bf16, where training computes with it.
+    narrow: Option<&'a mut [Bf16]>,
     /// `None` is a gradient of zero, which moments outlive.
-    gradient: Option<&'a [f32]>,
+    gradient: Option<Numbers<'a>>,
     /// `None` where they are zero and stay so: only the decay is left.
     moments: Option<(&'a mut [f32], &'a mut [f32])>,
     factors: Factors,
 }
 
+/// All of a parameter: its values, and those in bf16 where there are such.
 pub(super) fn dense_pieces<'a>(
-    values: &'a mut [f32],
-    gradient: &'a [f32],
+    (values, narrow): (&'a mut [f32], Option<&'a mut [Bf16]>),
+    gradient: Numbers<'a>,
     (first, second): (&'a mut [f32], &'a mut [f32]),
     factors: Factors,
 ) -> impl Iterator<Item = Piece<'a>> {
     let moments = first.chunks_mut(PIECE).zip(second.chunks_mut(PIECE));
+    let mut narrow = narrow.map(|narrow| narrow.chunks_mut(PIECE));
     let all = values.chunks_mut(PIECE).zip(gradient.chunks(PIECE)).zip(moments);
     all.map(move |((values, gradient), moments)| Piece {
         values,
+        narrow: narrow.as_mut().and_then(Iterator::next),
         gradient: Some(gradient),
         moments: Some(moments),
         factors,
@@ -79,7 +85,8 @@ impl Touched {
             if *touched || factors.keep < 1.0 {
                 pieces.push(Piece {
                     values,
-                    gradient,
+                    narrow: None,
+                    gradient: gradient.map(Numbers::Fp32),
                     moments: touched.then_some(moments),
                     factors,
                 });
@@ -118,20 +125,25 @@ impl Piece<'_> {
             Some(gradient) => gradient,
             None => {
                 zeros = vec![0.0; self.values.len()];
-                &zeros
+                Numbers::Fp32(&zeros)
             }
         };
-        match self.moments {
-            Some((first, second)) => update(self.values, gradient, first, second, self.factors),
-            None => self.values.iter_mut().for_each(|p| *p *= self.factors.keep),
+        match (self.moments, gradient) {
+            (Some((first, second)), Numbers::Fp32(g)) => update(self.values, g, first, second, self.factors),
+            (Some((first, second)), Numbers::Bf16(g)) => update(self.values, g, first, second, self.factors),
+            (None, _) => self.values.iter_mut().for_each(|p| *p *= self.factors.keep),
+        }
+        if let Some(narrow) = self.narrow {
+            bf16::narrow(self.values, narrow);
         }
     }
 }
 
 // Without contraction of products and sums, the bits are the same at any width of vectors.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
-fn update(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], f: Factors) {
+fn update<T: Number>(p: &mut [f32], g: &[T], m: &mut [f32], v: &mut [f32], f: Factors) {
     for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
+        let g = g.wide() * f.clipping;
         *m += f.weight1 * (g - *m);
         *v = *v * f.beta2 + f.weight2 * g * g;
         *p = *p * f.keep - f.size * *m / (v.sqrt() / f.root + f.epsilon);
@@ -149,10 +161,11 @@ mod tests {
         let tensor = |scale: f64| Tensor::arange((1 << 19) + 7, (Kind::Float, Device::Cpu)).sin() * scale;
         let (gradient, mut shared, mut whole) = (tensor(0.1), tensor(1.0), tensor(1.0));
         let moments = || (vec![0.0; (1 << 19) + 7], vec![0.0; (1 << 19) + 7]);
-        let factors = Factors::new(1, 1e-3, 0.01);
+        let factors = Factors::new(1, 0.7, 1e-3, 0.01);
         let g = memory::floats(&gradient);
         let (mut m, mut v) = moments();
-        in_parallel(dense_pieces(memory::floats_mut(&mut shared), g, (&mut m, &mut v), factors).collect());
+        let values = (memory::floats_mut(&mut shared), None);
+        in_parallel(dense_pieces(values, Numbers::Fp32(g), (&mut m, &mut v), factors).collect());
         let (mut m, mut v) = moments();
         update(memory::floats_mut(&mut whole), g, &mut m, &mut v, factors);
         assert_eq!(memory::floats(&shared), memory::floats(&whole));
