@@ -22,7 +22,8 @@ fn native() {
     let include = std::path::Path::new(&lib).with_file_name("include");
     // The wheel's libtorch, as torch-sys expects it where nothing else is said.
     let abi = std::env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".into());
-    cc::Build::new()
+    let mut build = cc::Build::new();
+    build
         .cpp(true)
         .warnings(false)
         .std("c++17")
@@ -36,8 +37,15 @@ fn native() {
             "native/kept.cpp",
             "native/libtorch.cpp",
             "native/profile.cpp",
-        ])
-        .compile("trainer_native");
+            "native/threads.cpp",
+        ]);
+    // With it libtorch's loops over several threads, which are templates, use those that libtorch has itself: of the OpenMP
+    // of GCC. That of Clang would start others beside them, so that there they stay on one.
+    if build.get_compiler().is_like_gnu() {
+        build.flag("-fopenmp");
+        println!("cargo:rustc-link-lib=gomp");
+    }
+    build.compile("trainer_native");
 }
 
 /// As libtorch's own `version.py` says it, for example `2.11.0+cu130`; tch builds with one release only.

@@ -2,6 +2,7 @@
 
 use crate::memory;
 use crate::native::kept::{self, Mask};
+use crate::native::threads;
 use crate::random::Random;
 use tch::{Device, Kind, Tensor};
 
@@ -101,7 +102,8 @@ impl Dropout {
     fn drawn(&self, sizes: &[i64], kind: Kind, dropped: u16, [seed, step, part]: [u64; 3]) -> Mask {
         let random = |block: u64| Random::at(seed, &[step, part, self.place, block]);
         let mut kept = Tensor::empty(sizes, (Kind::Uint8, Device::Cpu));
-        fill(memory::bytes_mut(&mut kept), dropped, random);
+        let blocks = memory::bytes_mut(&mut kept).chunks_mut(BLOCK).enumerate();
+        threads::for_each(blocks, |(number, block)| fill(block, dropped, random(number as u64)));
         let scale = 65536.0 / (65536.0 - f32::from(dropped));
         Mask {
             kept,
@@ -123,18 +125,16 @@ const BLOCK: usize = 1 << 16;
 
 /// 0 with probability `dropped`/65536, else 1.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512bw", "x86_64+avx2"))]
-fn fill(mask: &mut [u8], dropped: u16, random: impl Fn(u64) -> Random) {
-    for (number, block) in mask.chunks_mut(BLOCK).enumerate() {
-        let mut lanes = Lanes::new(&mut random(number as u64));
-        let mut rounds = block.chunks_exact_mut(2 * LANES);
-        for values in &mut rounds {
-            select(values, &lanes.bits(), dropped);
-        }
-        let rest = rounds.into_remainder();
-        let mut last = [1; 2 * LANES];
-        select(&mut last, &lanes.bits(), dropped);
-        rest.copy_from_slice(&last[..rest.len()]);
+fn fill(block: &mut [u8], dropped: u16, mut random: Random) {
+    let mut lanes = Lanes::new(&mut random);
+    let mut rounds = block.chunks_exact_mut(2 * LANES);
+    for values in &mut rounds {
+        select(values, &lanes.bits(), dropped);
     }
+    let rest = rounds.into_remainder();
+    let mut last = [1; 2 * LANES];
+    select(&mut last, &lanes.bits(), dropped);
+    rest.copy_from_slice(&last[..rest.len()]);
 }
 
 #[inline(always)]

@@ -10,6 +10,7 @@ pub(crate) mod gpu;
 pub(crate) mod kept;
 mod loops;
 pub(crate) mod profile;
+pub(crate) mod threads;
 
 use std::ffi::{CStr, c_char, c_int};
 use std::io::Write;

@@ -4,6 +4,7 @@ use super::Parameter;
 use crate::bf16::{Number, Numbers};
 use crate::failure::Result;
 use crate::memory;
+use crate::native::threads;
 use crate::recompute::Tape;
 use tch::{Kind, Tensor, no_grad};
 
@@ -34,11 +35,18 @@ const BLOCK: usize = 1 << 14;
 
 /// The global 2-norm of `gradients`. Sums of fixed blocks are added in f64, so the bits do not depend on threads.
 pub(super) fn norm(gradients: &[Tensor]) -> f64 {
-    let square = |g: &Tensor| match memory::numbers(&values(g)) {
-        Numbers::Fp32(all) => all.chunks(BLOCK).map(sum_of_squares).sum::<f64>(),
-        Numbers::Bf16(all) => all.chunks(BLOCK).map(sum_of_squares).sum::<f64>(),
-    };
-    gradients.iter().map(square).sum::<f64>().sqrt()
+    let values: Vec<Tensor> = gradients.iter().map(values).collect();
+    let count = |values: &Tensor| values.numel().div_ceil(BLOCK);
+    let mut sums: Vec<Vec<f64>> = values.iter().map(|values| vec![0.0; count(values)]).collect();
+    let all = values.iter().zip(&mut sums);
+    let all = all.flat_map(|(values, sums)| memory::numbers(values).chunks(BLOCK).zip(sums));
+    threads::for_each(all, |(block, sum)| {
+        *sum = match block {
+            Numbers::Fp32(block) => sum_of_squares(block),
+            Numbers::Bf16(block) => sum_of_squares(block),
+        };
+    });
+    sums.iter().map(|sums| sums.iter().sum::<f64>()).sum::<f64>().sqrt()
 }
 
 /// What gradients of this norm are multiplied by so that it is at most `limit` (`torch.nn.utils.clip_grad_norm_`); 1 where

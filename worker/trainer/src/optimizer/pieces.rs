@@ -2,6 +2,7 @@
 
 use super::Factors;
 use crate::bf16::{self, Bf16, Number, Numbers};
+use crate::native::threads;
 
 /// Elements of a piece of work, about.
 const PIECE: usize = 1 << 15;
@@ -101,21 +102,17 @@ pub(super) fn in_parallel(mut pieces: Vec<Piece<'_>>) {
     let threads = tch::get_num_threads().max(1) as usize;
     let total: usize = pieces.iter().map(|piece| piece.values.len()).sum();
     let share = total.div_ceil(threads).max(PIECE);
-    std::thread::scope(|scope| {
-        while let Some(last) = pieces.last() {
-            let mut size = last.values.len();
-            let mut from = pieces.len() - 1;
-            while from > 0 && size < share {
-                from -= 1;
-                size += pieces[from].values.len();
-            }
-            let mine = pieces.split_off(from);
-            match pieces.is_empty() {
-                true => mine.into_iter().for_each(Piece::update),
-                false => drop(scope.spawn(|| mine.into_iter().for_each(Piece::update))),
-            }
+    let mut shares = Vec::new();
+    while let Some(last) = pieces.last() {
+        let mut size = last.values.len();
+        let mut from = pieces.len() - 1;
+        while from > 0 && size < share {
+            from -= 1;
+            size += pieces[from].values.len();
         }
-    });
+        shares.push(pieces.split_off(from));
+    }
+    threads::for_each(shares, |share| share.into_iter().for_each(Piece::update));
 }
 
 impl Piece<'_> {
