@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -118,10 +119,13 @@ struct Attend : Function<Attend> {
     auto *rest = left.mutable_data_ptr<Bf16>();
     auto queries = q.size(1), keys = k.size(1);
     at::parallel_for(0, q.size(0), heads, [&](int64_t first, int64_t end) {
-      auto from = first * queries * keys;
-      trainer_attention_back(changed + from, numbers + from, kept ? kept + from : nullptr,
-                             static_cast<size_t>((end - first) * queries), static_cast<size_t>(keys),
-                             static_cast<float>(q.size(2)), scale, rest + from);
+      // One text at a time: what lies between two passes stays in the cache.
+      for (; first < end; first += heads) {
+        auto from = first * queries * keys;
+        auto count = std::min(heads, end - first) * queries;
+        trainer_attention_back(changed + from, numbers + from, kept ? kept + from : nullptr, static_cast<size_t>(count),
+                               static_cast<size_t>(keys), static_cast<float>(q.size(2)), scale, rest + from);
+      }
     });
     auto of_value = at::bmm(left.transpose(1, 2), gradient);
     auto of_query = at::bmm(of_scores, k);

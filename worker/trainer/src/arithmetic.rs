@@ -6,7 +6,8 @@ use crate::processor;
 use tch::Kind;
 use trainer_protocol::{Device, Precision};
 
-/// The device of a model, and the kind of its training's numbers; parameters, gradients and moments are fp32 in any case.
+/// The device of a model, and the kind of its training's numbers; parameters and moments are fp32 in any case, and so are
+/// sums of gradients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arithmetic {
     /// Where tensors lie.

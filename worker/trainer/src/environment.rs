@@ -9,7 +9,7 @@ use trainer_protocol::Environment;
 /// says that it is not bit-exact.
 const BITS: u32 = 2;
 
-/// The same of trainings in bf16 on CPUs.
+/// The same of trainings in bf16 on CPUs; a change of both raises both.
 const BITS_IN_BF16: u32 = 3;
 
 /// What this process runs on, with a training in `arithmetic`. Predictions are fp32 in any case.

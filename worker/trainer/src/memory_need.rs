@@ -7,8 +7,8 @@ use crate::failure::{Failure, Result};
 use crate::model::Model;
 use trainer_protocol::Training;
 
-/// Bytes of gradients and moments for each value that is trained.
-const OPTIMIZER: u64 = 3 * 4;
+/// Bytes of the optimizer's moments for each value that is trained.
+const MOMENTS: u64 = 2 * 4;
 
 /// A lower bound: what is certainly kept at once. Buffers of operations, the data and libtorch come on top.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,10 +66,12 @@ impl Need {
         };
         // Of a table of embeddings only the rows that occur have any.
         let trained = model.trained().iter().filter(|p| !p.name.contains("embedding"));
-        let trained: u64 = trained.map(|p| p.value.numel() as u64).sum();
+        let trained: u64 = trained
+            .map(|p| p.value.numel() as u64 * (MOMENTS + p.bytes_of_gradient()))
+            .sum();
         let bytes = [rows, tokens, kept].into_iter().fold(1, u64::saturating_mul);
         Ok(Self {
-            bytes: bytes.saturating_add(trained.saturating_mul(OPTIMIZER)),
+            bytes: bytes.saturating_add(trained),
             rows,
             tokens,
         })

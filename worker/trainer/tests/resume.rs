@@ -122,6 +122,21 @@ fn frozen_layers_are_frozen_after_a_checkpoint_too() {
 }
 
 #[test]
+fn in_bf16_frozen_layers_sums_of_batches_and_what_is_computed_again_go_on_with_the_same_bits() {
+    let mut job = job(json!({"steps": 3}));
+    job.description["precision"] = json!("bf16");
+    let training = &mut job.description["training"];
+    training["freeze"] = json!(1);
+    training["gradient_checkpointing"] = json!(true);
+    training["gradient_accumulation_steps"] = json!(2);
+    training["epochs"] = json!(4);
+    finish(&job, "whole");
+    let report = json(&outputs(&job, "whole").join("report.json"));
+    assert_eq!(report["steps"], 8);
+    interrupt_everywhere(&job, 8, &[KILLED]);
+}
+
+#[test]
 fn early_stopping_and_the_best_model_go_on_where_they_were() {
     let mut job = job(json!({"steps": 3}));
     let training = &mut job.description["training"];

@@ -6,7 +6,7 @@ use crate::native::attention as native;
 use tch::{Device, Kind, Tensor};
 
 /// What is added to attention scores: 0 at tokens, the smallest fp32 at padding; `[rows, 1, 1, tokens]`. `None` where there
-/// is no padding, for attention is faster without.
+/// is no padding, for attention in fp32 is faster without.
 pub(crate) fn bias(batch: &Batch) -> Option<Tensor> {
     if !batch.is_padded() {
         return None;
@@ -49,7 +49,7 @@ fn of_keys(query: &Tensor, rows: i64, tokens: i64, bias: Option<&Tensor>) -> Opt
         return None;
     }
     let lanes = native::LANES as i64;
-    let keys = (tokens + lanes - 1) / lanes * lanes;
+    let keys = (tokens.max(1) + lanes - 1) / lanes * lanes;
     let all = Tensor::full([rows, keys], f64::from(f32::MIN), (Kind::Float, Device::Cpu));
     let mut of_tokens = all.narrow(1, 0, tokens);
     match bias {

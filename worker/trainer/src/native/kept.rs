@@ -1,4 +1,4 @@
-//! Operations that keep less for the way back than libtorch's do, at the same bits.
+//! Operations that keep less for the way back than libtorch's do, at the same bits but for GELU of bf16.
 
 use super::owned;
 use std::ffi::{CStr, c_char};

@@ -19,7 +19,7 @@ fn scale_bf16(out: &mut [Bf16], x: &[Bf16], kept: &[u8], by: f32) {
     }
 }
 
-/// e to the power of `x`, which is not above 0, to 4e-6 of it; 0 below -87.
+/// e to the power of `x`, which is not above 0, to 4e-6 of it; 0 below -87. What is no number stays none.
 #[inline(always)]
 pub(super) fn exponential(x: f32) -> f32 {
     let power = x.max(-87.0) * std::f32::consts::LOG2_E;
@@ -33,13 +33,14 @@ pub(super) fn exponential(x: f32) -> f32 {
         9.618_129e-3,
         5.550_411e-2,
         0.240_226_5,
-        0.693_147_2,
+        std::f32::consts::LN_2,
         1.0_f32,
     ] {
         sum = sum * rest + coefficient;
     }
     let power = f32::from_bits(sum.to_bits().wrapping_add(whole << 23));
-    if x < -87.0 { 0.0 } else { power }
+    let power = if x < -87.0 { 0.0 } else { power };
+    if x.is_nan() { x } else { power }
 }
 
 /// The share of the standard normal distribution below `x`, to 1.5e-7 (Abramowitz and Stegun, 7.1.26); `density` is e to
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn gelu_and_its_gradient_are_those_of_mathematics_to_the_last_digit_of_bf16() {
-        // Every number of bf16 down to where libtorch's own loses itself.
+        // Up to where 1 + erf, as libtorch computes it, has lost most of its digits.
         let x: Vec<Bf16> = (-4000..4000).map(|x| Bf16::nearest(x as f32 / 1000.0)).collect();
         let mut out = x.clone();
         let mut gradient = vec![Bf16::nearest(1.0); x.len()];
@@ -158,8 +159,8 @@ mod tests {
         let slope = tch::Tensor::run_backward(&[expected.sum(tch::Kind::Double)], &[&exact], false, false);
         for (what, found, expected) in [("out", out, expected.detach()), ("gradient", gradient, slope[0].copy())] {
             let off = (wide(&found) - &expected).abs() / (expected.abs() * 2_f64.powi(-8) + 1e-5);
-            // A half of the last digit is a 512th at most; a little more where the error of 1.5e-7 counts.
-            assert!(off.max().double_value(&[]) < 0.51 * 2.0, "{what}: {off:?}");
+            // A half of the last digit is a 256th at most; a little more where the error of 1.5e-7 counts.
+            assert!(off.max().double_value(&[]) < 1.02, "{what}: {off:?}");
         }
     }
 

@@ -58,6 +58,11 @@ impl Parameter {
         }
     }
 
+    /// Of each value.
+    pub(crate) fn bytes_of_gradient(&self) -> u64 {
+        self.leaf().kind().elt_size_in_bytes() as u64
+    }
+
     /// What a training's graph begins with.
     fn leaf(&self) -> &Tensor {
         self.narrow.as_ref().unwrap_or(&self.value)

@@ -28,11 +28,24 @@ unsafe extern "C" {
 /// and behind those the bias is the smallest number. `mask`, contiguous `[rows, heads, queries, keys]`, is on the weights.
 /// What softmax computes with is fp32. For the way back the weights are kept once, as softmax gave them.
 pub(crate) fn attend([query, key, value]: [&Tensor; 3], heads: i64, bias: &Tensor, mask: Option<&Mask>) -> Tensor {
+    let [rows, queries, hidden] = [query.size()[0], query.size()[1], query.size()[2]];
     let keys = bias.size()[1];
     assert!(
-        keys % LANES as i64 == 0 && keys >= key.size()[1],
-        "tables of {keys} keys"
+        keys > 0 && keys % LANES as i64 == 0 && keys >= key.size()[1] && hidden % heads == 0,
+        "tables of {keys} keys, {hidden} values in {heads} parts"
     );
+    assert!(
+        bias.size()[0] == rows && bias.is_contiguous(),
+        "bias of {:?}",
+        bias.size()
+    );
+    if let Some(Mask { kept, .. }) = mask {
+        let sizes = kept.size();
+        assert!(
+            sizes == [rows, heads, queries, keys] && kept.is_contiguous(),
+            "mask of {sizes:?}"
+        );
+    }
     let mut out = std::ptr::null_mut();
     let kept = mask.map_or(std::ptr::null(), |mask| mask.kept.as_ptr());
     let scale = mask.map_or(1.0, |mask| mask.scale);
@@ -142,6 +155,26 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none() {
+        let ones = || Tensor::ones([2, 3, 8], (Kind::BFloat16, Device::Cpu));
+        let query = ones();
+        // Of the first text's second token and second head.
+        let _ = query.narrow(0, 0, 1).narrow(1, 1, 1).narrow(2, 4, 1).fill_(f64::NAN);
+        let bias = Tensor::full([2, 16], f64::from(f32::MIN), (Kind::Float, Device::Cpu));
+        let _ = bias.narrow(1, 0, 3).fill_(0.0);
+        let out = attend([&query, &ones(), &ones()], 2, &bias, None).to_kind(Kind::Float);
+        let mut expected = vec![1.0_f32; 2 * 3 * 8];
+        expected[12..16].fill(f32::NAN);
+        let found = Vec::<f32>::try_from(out.reshape([-1])).unwrap();
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!(
+                found == expected || (found.is_nan() && expected.is_nan()),
+                "{found} {expected}"
+            );
         }
     }
 
