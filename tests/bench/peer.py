@@ -18,7 +18,8 @@ def conll(path):
     sentences, words, tags = [], [], []
     for line in open(path, encoding="utf-8"):
         fields = line.rstrip("\n").split("\t")
-        if len(fields) < 2:
+        # WNUT-17 has lines of a tab only between most of its sentences.
+        if not line.strip():
             if words:
                 sentences.append((words, tags))
             words, tags = [], []
