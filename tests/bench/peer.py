@@ -123,7 +123,8 @@ def keywords():
 
     torch.set_num_threads(REQUEST["threads"])
     documents = [row["text"] for row in rows(REQUEST["validation"])]
-    model = KeyBERT(SentenceTransformer(REQUEST["model"], device="cpu"))
+    kind = {"dtype": torch.bfloat16} if REQUEST["options"]["bf16"] else {}
+    model = KeyBERT(SentenceTransformer(REQUEST["model"], device="cpu", model_kwargs=kind))
     begun = time.perf_counter()
     # One document after the other, as its guide has it.
     found = [model.extract_keywords(text, keyphrase_ngram_range=(1, 3), stop_words="english", top_n=10)

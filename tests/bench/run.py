@@ -6,8 +6,10 @@ it the data of the project's own configurations, repeated. BENCH_MODEL: a folder
 the sentiment data), BENCH_EPOCHS (of ner), BENCH_DOCUMENTS, BENCH_THREADS and BENCH_PARTS
 (sentiment,settings,ner,keywords,start) make it smaller."""
 import itertools
+import json
 import os
 import pathlib
+import statistics
 import sys
 import tempfile
 
@@ -104,16 +106,36 @@ def ner(table, trainer, work, seed):
         "rate": 2e-4, "seed": seed})
 
 
+def f1(documents, found):
+    """Mean F1@10 of the documents that have gold keyphrases, as the trainer's f1_at_k has it."""
+    scores = []
+    for gold, found in zip(documents, found):
+        gold, found = ({phrase.strip().lower() for phrase in phrases} for phrases in (gold, found))
+        if gold:
+            scores.append(2 * len(gold & found) / (len(gold) + len(found)))
+    return statistics.mean(scores) if scores else 0.0
+
+
 def keywords(table, trainer, work, seed):
     documents = head(source("keywords", "validation"), work / "documents.jsonl", DOCUMENTS)
+    gold = [json.loads(line).get("keyphrases", []) for line in open(documents, encoding="utf-8")]
     request = {"kind": "keywords", "model": MODEL, "validation": documents, "seed": seed, "eval_batch": 64}
-    mine = sides.trainer(trainer, work, THREADS, request, "fp32")
-    theirs = sides.peer(work, THREADS, request)
+    precisions = {"fp32": "KeyBERT", **({"bf16": "KeyBERT in bf16"} if has_bf16() else {})}
+    ours = {precision: sides.trainer(trainer, work, THREADS, request, precision) for precision in precisions}
+    peers = {name: sides.peer(work, THREADS, {**request, "options": {"bf16": precision == "bf16"}})
+             for precision, name in precisions.items()}
     # Ours loads the model and exports it within the time, KeyBERT has its model already.
-    table.add("keywords, fp32", "documents/s", "KeyBERT", mine["samples_per_second"], theirs["samples_per_second"], True)
-    table.add("keywords, peak memory, fp32", "MB", "KeyBERT", mine["memory"], theirs["memory"], False)
-    same = sum(a == b for a, b in zip(mine["keywords"], theirs["keywords"])) / len(theirs["keywords"])
-    table.quality("keywords, documents with the same keywords in the same order", "KeyBERT", same, 1.0, 0.02)
+    for precision, mine in ours.items():
+        for name, theirs in peers.items():
+            row = lambda what, unit, key, more: table.add(f"keywords{what}, {precision}", unit, name, mine[key], theirs[key],
+                                                          more)
+            row("", "documents/s", "samples_per_second", True)
+            row(", peak memory", "MB", "memory", False)
+            table.quality(f"keywords, F1@10, {precision}", name, f1(gold, mine["keywords"]), f1(gold, theirs["keywords"]),
+                          0.001)
+    same = [mine == theirs for mine, theirs in zip(ours["fp32"]["keywords"], peers["KeyBERT"]["keywords"])]
+    table.quality("keywords, documents with the same keywords in the same order, fp32", "KeyBERT", statistics.mean(same), 1.0,
+                  0.02)
 
 
 def start(table, trainer, work, seed):

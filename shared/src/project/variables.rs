@@ -13,7 +13,7 @@ pub(super) const TASKS: [(&str, Task); 5] = [
     ("text-classification", Task::TextClassification),
 ];
 
-const EVERY_TASK: [&str; 17] = [
+const EVERY_TASK: [&str; 18] = [
     "PROJECT",
     "MODEL",
     "MODEL_TYPE",
@@ -31,9 +31,10 @@ const EVERY_TASK: [&str; 17] = [
     "SELECTED_TEXT",
     "EVAL_BATCH_SIZE",
     "MAX_LENGTH",
+    "PRECISION",
 ];
 
-const TRAINED_TASKS: [&str; 22] = [
+const TRAINED_TASKS: [&str; 21] = [
     "TRAIN_DATA",
     "MODEL_NAME",
     "EPOCHS",
@@ -54,7 +55,6 @@ const TRAINED_TASKS: [&str; 22] = [
     "CHECKPOINT_EVERY",
     "FREEZE",
     "GRADIENT_CHECKPOINTING",
-    "PRECISION",
     "LABEL_COLUMN",
 ];
 

@@ -5,7 +5,7 @@ use crate::into_job;
 use shared::job::Job;
 use shared::project::Project;
 use shared::settings::SettingsError;
-use trainer_protocol::{CheckpointEvery, PhraseRule};
+use trainer_protocol::{CheckpointEvery, PhraseRule, Precision};
 
 /// The project where somebody set `name` to `text`, or nobody did.
 fn asked(config: &Config, project: &str, name: &str, text: Option<&str>) -> Result<Project, SettingsError> {
@@ -88,6 +88,20 @@ fn the_rule_of_phrases_is_in_the_job_only_where_it_is_not_keyberts() {
         PhraseRule::Contiguous
     );
     assert!(load(Some("noun")).unwrap_err().to_string().contains("CANDIDATES"));
+}
+
+#[test]
+fn what_keywords_are_computed_in_can_be_asked_for() {
+    let config = Config::new("keywords", "SAMPLE_DOCUMENTS=[\"x\"]\n");
+    let job = |text| into_job(asked(&config, "keywords", "PRECISION", text).unwrap());
+    let plain = job(None);
+    assert_eq!(job(Some("auto")).id(), plain.id());
+    let fast = job(Some("bf16"));
+    assert_eq!(
+        (fast.schema, fast.content.pipelines["main"].precision),
+        (1, Precision::Bf16)
+    );
+    assert_ne!(fast.id(), plain.id());
 }
 
 #[test]

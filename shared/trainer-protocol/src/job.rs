@@ -19,7 +19,7 @@ pub struct TrainerJob {
     pub model: String,
     /// Where every random number comes from.
     pub seed: u64,
-    /// Arithmetic of training; predictions are always fp32.
+    /// Arithmetic of training and evaluation, and of keywords where it is not `auto`; what a classifier predicts is fp32.
     pub precision: Precision,
     /// What computes.
     #[serde(default, skip_serializing_if = "Device::is_cpu")]

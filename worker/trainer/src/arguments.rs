@@ -14,7 +14,7 @@ JOB.json       what to do; every path in it is relative to --inputs
 --inputs       model repository and data files
 --outputs      gets model_artifacts/, predictions.json, report.json, loss_curve.jsonl, train.parquet
 --checkpoints  where training is saved, and goes on from
---profile      gets profile.md, .svg (a flame graph) and .folded: where the time of 20 steps goes
+--profile      gets profile.md, .svg (a flame graph) and .folded: where the time of 20 steps, or of all keywords, goes
 
 stdout carries one JSON event a line, stderr the log. SIGTERM: finish the step, save, exit 75.
 Exit codes: 0 done, 64 usage, 65 data or settings, 69 out of memory, 70 internal, 75 interrupted.
@@ -42,7 +42,7 @@ pub struct Arguments {
     pub outputs: PathBuf,
     /// Folder of checkpoints.
     pub checkpoints: PathBuf,
-    /// Folder that gets the profile of some steps.
+    /// Folder that gets the profile of some steps, or of all keywords.
     pub profile: Option<PathBuf>,
 }
 

@@ -128,6 +128,22 @@ pub fn by_length(lengths: &[usize], size: usize) -> Vec<Vec<usize>> {
     order.chunks(size).map(<[usize]>::to_vec).collect()
 }
 
+/// The same with as many rows a batch as have `tokens` tokens with their padding, and at least one.
+#[must_use]
+pub fn by_tokens(lengths: &[usize], tokens: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|row| std::cmp::Reverse(lengths[*row]));
+    let mut batches = Vec::new();
+    let mut rest = &order[..];
+    while let Some(longest) = rest.first() {
+        let rows = (tokens / lengths[*longest].max(1)).clamp(1, rest.len());
+        let (batch, others) = rest.split_at(rows);
+        batches.push(batch.to_vec());
+        rest = others;
+    }
+    batches
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +189,17 @@ mod tests {
             let mut rows: Vec<usize> = batches.concat();
             rows.sort_unstable();
             prop_assert_eq!(rows, (0..lengths.len()).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn batches_by_tokens_are_as_large_as_they_may_be(lengths in prop::collection::vec(0_usize..200, 0..400), tokens in 1_usize..500) {
+            let batches = by_tokens(&lengths, tokens);
+            prop_assert_eq!(batches.concat(), by_length(&lengths, lengths.len().max(1)).concat());
+            for (number, batch) in batches.iter().enumerate() {
+                let longest = lengths[batch[0]].max(1);
+                prop_assert!(batch.len() == 1 || batch.len() * longest <= tokens);
+                prop_assert!(number + 1 == batches.len() || (batch.len() + 1) * longest > tokens);
+            }
         }
     }
 }

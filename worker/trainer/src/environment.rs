@@ -10,9 +10,9 @@ use trainer_protocol::Environment;
 const BITS: u32 = 2;
 
 /// The same of trainings in bf16 on CPUs; a change of both raises both.
-const BITS_IN_BF16: u32 = 3;
+const BITS_IN_BF16: u32 = 4;
 
-/// What this process runs on, with a training in `arithmetic`. Predictions are fp32 in any case.
+/// What this process runs on and computes in. What a classifier predicts is fp32 in any case.
 #[must_use]
 pub fn environment(arithmetic: &Arithmetic) -> Environment {
     let bits = match (arithmetic.kind, arithmetic.on_gpu()) {

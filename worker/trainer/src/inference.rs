@@ -6,10 +6,19 @@ use crate::interruption::Interruption;
 use crate::model::Model;
 use crate::tokens::{Row, Tokenizer};
 use serde_json::Value;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
-/// Gives `each` batch of at most `size` of `examples`, the longest first: the rows' places among them, the batch, and what
-/// the model makes of it.
+/// What the layers compute in. What is made of their results is fp32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// fp32.
+    Exact,
+    /// As the model's arithmetic says.
+    Fast,
+}
+
+/// Gives `each` of the `batches` of `examples`: the rows' places among them, the batch, and what the model makes of it in
+/// `numbers`, as fp32.
 ///
 /// # Errors
 ///
@@ -17,18 +26,28 @@ use tch::Tensor;
 pub fn in_batches(
     model: &Model,
     examples: &[Example],
-    size: usize,
+    batches: &[Vec<usize>],
+    numbers: Numbers,
     interruption: &Interruption,
     mut each: impl FnMut(&[usize], Batch, Tensor) -> Result<()>,
 ) -> Result<()> {
-    let lengths: Vec<usize> = examples.iter().map(|e| e.row.ids.len()).collect();
-    for rows in batches::by_length(&lengths, size) {
+    for rows in batches {
         interruption.check()?;
-        let batch = model.batch(&rows.iter().map(|row| &examples[*row]).collect::<Vec<_>>());
-        let output = model.predict(&batch);
-        each(&rows, batch, output)?;
+        let examples: Vec<&Example> = rows.iter().map(|row| &examples[*row]).collect();
+        let batch = match numbers {
+            Numbers::Exact => model.batch(&examples),
+            Numbers::Fast => model.fast_batch(&examples),
+        };
+        let output = model.predict(&batch).to_kind(Kind::Float);
+        each(rows, batch, output)?;
     }
     Ok(())
+}
+
+/// How many tokens each of `examples` has.
+#[must_use]
+pub fn lengths(examples: &[Example]) -> Vec<usize> {
+    examples.iter().map(|example| example.row.ids.len()).collect()
 }
 
 /// Who says what a classifier makes of documents.
@@ -60,11 +79,14 @@ impl Predictor<'_> {
         };
         let examples: Vec<Example> = rows.into_iter().map(example).collect();
         let mut all = vec![Value::Null; examples.len()];
+        let batches = batches::by_length(&lengths(&examples), self.batch_size);
+        let (model, interruption) = (self.model, self.interruption);
         in_batches(
-            self.model,
+            model,
             &examples,
-            self.batch_size,
-            self.interruption,
+            &batches,
+            Numbers::Exact,
+            interruption,
             |rows, _, logits| {
                 for (place, row) in rows.iter().enumerate() {
                     all[*row] = describe(*row, logits.select(0, place as i64));

@@ -168,15 +168,15 @@ impl Model {
         &mut self.parameters[self.frozen..]
     }
 
-    /// Pads examples to a batch with this model's padding token, for evaluation and prediction.
+    /// Pads examples to a batch with this model's padding token, to be computed in fp32.
     #[must_use]
     pub fn batch(&self, examples: &[&Example]) -> Batch {
         Batch::new(examples, self.padding).on(self.arithmetic.device)
     }
 
-    /// The same for training.
+    /// The same, to be computed in what the model's arithmetic says.
     #[must_use]
-    pub fn training_batch(&self, examples: &[&Example]) -> Batch {
+    pub fn fast_batch(&self, examples: &[&Example]) -> Batch {
         Batch {
             kind: self.arithmetic.kind,
             ..self.batch(examples)

@@ -1,4 +1,4 @@
-//! `--profile`: where the milliseconds of a step go, as a table and a flame graph.
+//! `--profile`: where the milliseconds of a step, or of a document's keywords, go, as a table and a flame graph.
 
 use crate::arithmetic::Arithmetic;
 use crate::failure::{Failure, Result};
@@ -61,36 +61,69 @@ impl Profile {
                 synchronize(arithmetic);
                 let took = begun.elapsed().as_secs_f64();
                 self.begun = None;
-                self.write(&recording::end(), last - first, took, arithmetic)
+                write(
+                    &self.folder,
+                    &recording::end(),
+                    (last - first, "step"),
+                    took,
+                    arithmetic,
+                )
             }
             _ => Ok(()),
         }
     }
+}
 
-    fn write(&self, recorded: &str, steps: u64, seconds: f64, arithmetic: &Arithmetic) -> Result<()> {
-        let paths = parse(recorded);
-        std::fs::create_dir_all(&self.folder).map_err(|e| Failure::file("create", &self.folder, e))?;
-        let written = |name: &str, text: &[u8]| {
-            let path = self.folder.join(name);
-            std::fs::write(&path, text).map_err(|e| Failure::file("write", &path, e))
-        };
-        written(
-            "profile.md",
-            table(&paths, steps, seconds, ceiling(arithmetic)).as_bytes(),
-        )?;
-        let folded = paths
-            .iter()
-            .map(|(path, cost)| format!("{path} {}", cost.nanoseconds / 1000));
-        let folded: Vec<String> = folded.collect();
-        written("profile.folded", folded.join("\n").as_bytes())?;
-        let mut options = inferno::flamegraph::Options::default();
-        options.title = format!("{steps} steps");
-        options.count_name = "microseconds".into();
-        let mut graph = Vec::new();
-        inferno::flamegraph::from_lines(&mut options, folded.iter().map(String::as_str), &mut graph)
-            .map_err(|e| Failure::Internal(anyhow::Error::new(e)))?;
-        written("profile.svg", &graph)
-    }
+/// What `work` gives, which does `count` documents; its profile goes into `folder`, if there is one.
+///
+/// # Errors
+///
+/// Those of `work`, and where a file cannot be written.
+pub fn recorded<T>(
+    folder: Option<&Path>,
+    count: usize,
+    arithmetic: &Arithmetic,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let Some(folder) = folder else { return work() };
+    synchronize(arithmetic);
+    let begun = Instant::now();
+    recording::begin();
+    let done = work();
+    synchronize(arithmetic);
+    let took = begun.elapsed().as_secs_f64();
+    let found = recording::end();
+    let done = done?;
+    write(folder, &found, (count.max(1) as u64, "document"), took, arithmetic)?;
+    Ok(done)
+}
+
+/// How many there were, and of what.
+type Count = (u64, &'static str);
+
+fn write(folder: &Path, recorded: &str, count: Count, seconds: f64, arithmetic: &Arithmetic) -> Result<()> {
+    let paths = parse(recorded);
+    std::fs::create_dir_all(folder).map_err(|e| Failure::file("create", folder, e))?;
+    let written = |name: &str, text: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).map_err(|e| Failure::file("write", &path, e))
+    };
+    written(
+        "profile.md",
+        table(&paths, count, seconds, ceiling(arithmetic)).as_bytes(),
+    )?;
+    let folded = paths
+        .iter()
+        .map(|(path, cost)| format!("{path} {}", cost.nanoseconds / 1000));
+    let folded: Vec<String> = folded.collect();
+    written("profile.folded", folded.join("\n").as_bytes())?;
+    let mut options = inferno::flamegraph::Options::default();
+    options.title = format!("{} {}s", count.0, count.1);
+    options.count_name = "microseconds".into();
+    let mut graph = Vec::new();
+    inferno::flamegraph::from_lines(&mut options, folded.iter().map(String::as_str), &mut graph)
+        .map_err(|e| Failure::Internal(anyhow::Error::new(e)))?;
+    written("profile.svg", &graph)
 }
 
 /// A part of a step that is no operation of libtorch, until this is dropped.
@@ -137,7 +170,7 @@ fn parse(recorded: &str) -> Vec<(String, Cost)> {
 }
 
 /// Operations with what they took themselves, the most expensive first.
-fn table(paths: &[(String, Cost)], steps: u64, seconds: f64, ceiling: f64) -> String {
+fn table(paths: &[(String, Cost)], (count, one): Count, seconds: f64, ceiling: f64) -> String {
     let mut by_name: HashMap<(&str, &str), Cost> = HashMap::new();
     for (path, cost) in paths {
         let part = path.split(';').next().unwrap_or(path);
@@ -150,20 +183,23 @@ fn table(paths: &[(String, Cost)], steps: u64, seconds: f64, ceiling: f64) -> St
     }
     let mut rows: Vec<_> = by_name.into_iter().collect();
     rows.sort_by(|(a, one), (b, other)| other.nanoseconds.cmp(&one.nanoseconds).then(a.cmp(b)));
-    let per_step = |nanoseconds: u64| nanoseconds as f64 / 1e6 / steps as f64;
+    let milliseconds = |nanoseconds: u64| nanoseconds as f64 / 1e6 / count as f64;
     let operations: f64 = rows.iter().map(|(_, cost)| cost.operations).sum();
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "{steps} steps of {:.1} ms (recording included); matrix products {:.1} GFLOP a step, {:.0} GFLOP/s, {:.0} % of \
+        "{count} {one}s of {:.1} ms (recording included); matrix products {:.1} GFLOP a {one}, {:.0} GFLOP/s, {:.0} % of \
          the {:.0} GFLOP/s of a product of 2048 x 2048 matrices here.\n",
-        seconds * 1e3 / steps as f64,
-        operations / 1e9 / steps as f64,
+        seconds * 1e3 / count as f64,
+        operations / 1e9 / count as f64,
         operations / 1e9 / seconds,
         operations / 1e7 / seconds / ceiling,
         ceiling,
     );
-    text.push_str("| part | operation | calls a step | ms a step | share | GFLOP/s |\n|---|---|---|---|---|---|\n");
+    let _ = writeln!(
+        text,
+        "| part | operation | calls a {one} | ms a {one} | share | GFLOP/s |\n|---|---|---|---|---|---|"
+    );
     for ((part, name), cost) in rows.iter().take(SHOWN) {
         let rate = match cost.operations > 0.0 {
             true => format!("{:.0}", cost.operations / cost.nanoseconds as f64),
@@ -172,8 +208,8 @@ fn table(paths: &[(String, Cost)], steps: u64, seconds: f64, ceiling: f64) -> St
         let _ = writeln!(
             text,
             "| {part} | {name} | {:.1} | {:.2} | {:.1} % | {rate} |",
-            cost.calls as f64 / steps as f64,
-            per_step(cost.nanoseconds),
+            cost.calls as f64 / count as f64,
+            milliseconds(cost.nanoseconds),
             cost.nanoseconds as f64 / 1e7 / seconds,
         );
     }
@@ -202,7 +238,7 @@ mod tests {
     fn operations_of_one_name_are_added_up_within_their_part() {
         let recorded = "forward;aten::linear;aten::addmm\t4\t3000000\t6000000\nforward;aten::addmm\t2\t1000000\t2000000\n\
                         backward;aten::mm\t2\t9000000\t0\n";
-        let text = table(&parse(recorded), 2, 0.02, 100.0);
+        let text = table(&parse(recorded), (2, "step"), 0.02, 100.0);
         assert!(
             text.contains("| backward | aten::mm | 1.0 | 4.50 | 45.0 % |  |"),
             "{text}"

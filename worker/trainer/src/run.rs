@@ -18,6 +18,7 @@ use crate::labels::{Labels, union};
 use crate::memory_need::Need;
 use crate::model::{Model, Repository};
 use crate::native;
+use crate::profile;
 use crate::request;
 use crate::scores;
 use crate::sentence_config;
@@ -58,8 +59,11 @@ struct Outcome {
 pub fn run(arguments: &Arguments, events: &mut Events, interruption: &Interruption) -> Result<()> {
     native::allocator::use_blocks();
     let job = request::read(&arguments.job)?;
-    // Evaluation and predictions are fp32 in any case.
-    let precision = job.training.as_ref().map_or(Precision::Fp32, |_| job.precision);
+    let precision = match (&job.training, job.precision) {
+        // The keywords of KeyBERT to the last one, unless somebody asks for the fast ones.
+        (None, Precision::Auto) => Precision::Fp32,
+        (_, asked) => asked,
+    };
     let arithmetic = Arithmetic::resolve(job.device, precision)?;
     for folder in [&arguments.outputs, &arguments.checkpoints] {
         std::fs::create_dir_all(folder).map_err(|e| Failure::file("create", folder, e))?;
@@ -157,8 +161,9 @@ impl Run<'_> {
             found.map_err(|error| stopped.unwrap_or(Failure::Internal(error)))
         };
         let mut outcome = Outcome::default();
+        let (mut profile, arithmetic) = (self.arguments.profile.as_deref(), &model.arithmetic);
         if let Some(Dataset::Documents { texts, keyphrases }) = validation {
-            let found = extract(&texts)?;
+            let found = profile::recorded(profile.take(), texts.len(), arithmetic, || extract(&texts))?;
             let found: Vec<Vec<String>> = found
                 .iter()
                 .map(|d| d.iter().map(|(word, _)| word.clone()).collect())
@@ -171,7 +176,9 @@ impl Run<'_> {
                 per_label: scores.per_label,
             });
         }
-        outcome.predictions = json!(extract(&self.job.sample_documents)?);
+        let samples = &self.job.sample_documents;
+        let found = profile::recorded(profile, samples.len(), arithmetic, || extract(samples))?;
+        outcome.predictions = json!(found);
         Ok((model, outcome))
     }
 

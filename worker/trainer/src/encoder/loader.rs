@@ -121,9 +121,7 @@ impl<'a> Loader<'a> {
     pub(crate) fn weight(&mut self, name: &str, shape: &[i64]) -> Weight {
         let whole = self.encoder(name, shape);
         let narrow = match self.parameters.last_mut() {
-            Some(parameter) if self.once && self.in_bf16 && self.training.is_some() && self.device == Device::Cpu => {
-                parameter.narrow()
-            }
+            Some(parameter) if self.once && self.in_bf16 && self.device == Device::Cpu => parameter.narrow(),
             _ => None,
         };
         Weight { whole, narrow }
