@@ -46,6 +46,25 @@ fn native() {
         println!("cargo:rustc-link-lib=gomp");
     }
     build.compile("trainer_native");
+    tiles();
+}
+
+/// What is called only where the CPU has AMX. A compiler that does not know it, or another processor, makes it empty.
+fn tiles() {
+    let mut build = cc::Build::new();
+    build.cpp(true).warnings(false).std("c++17").file("native/tiles.cpp");
+    for part in [
+        "amx-tile",
+        "amx-bf16",
+        "avx512f",
+        "avx512bw",
+        "avx512vl",
+        "avx512dq",
+        "avx512bf16",
+    ] {
+        build.flag_if_supported(format!("-m{part}"));
+    }
+    build.flag("-fno-exceptions").compile("trainer_tiles");
 }
 
 /// As libtorch's own `version.py` says it, for example `2.11.0+cu130`; tch builds with one release only.

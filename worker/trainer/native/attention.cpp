@@ -5,12 +5,15 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <vector>
 
 #include "guarded.h"
+#include "tiles.h"
 
 // Of src/native/attention/rows.rs, which says what each does.
 extern "C" {
@@ -135,18 +138,114 @@ struct Attend : Function<Attend> {
   }
 };
 
+uint16_t *bits(Bf16 *numbers) { return reinterpret_cast<uint16_t *>(numbers); }
+const uint16_t *bits(const Bf16 *numbers) { return reinterpret_cast<const uint16_t *>(numbers); }
+
+// Of `[rows, tokens, heads * size]` with numbers side by side: where a head begins.
+template <typename T> T *head_of(T *numbers, const at::Tensor &x, int64_t number, int64_t heads) {
+  return numbers + number / heads * x.stride(0) + number % heads * (x.size(2) / heads);
+}
+
+// What attention in tiles computes with.
+struct Tables {
+  at::Tensor query, key, value, bias, mask, out, softmax;
+  int64_t heads;
+  double scale;
+
+  TilesHead at(int64_t number) const {
+    auto queries = query.size(1), keys = bias.size(1), size = query.size(2) / heads;
+    TilesHead head{};
+    head.query = head_of(bits(query.const_data_ptr<Bf16>()), query, number, heads);
+    head.key = head_of(bits(key.const_data_ptr<Bf16>()), key, number, heads);
+    head.value = head_of(bits(value.const_data_ptr<Bf16>()), value, number, heads);
+    head.query_stride = query.stride(1), head.key_stride = key.stride(1), head.value_stride = value.stride(1);
+    head.queries = queries, head.tokens = key.size(1), head.keys = keys, head.size = size;
+    head.bias = bias.const_data_ptr<float>() + number / heads * keys;
+    head.kept = mask.defined() ? mask.const_data_ptr<uint8_t>() + number * queries * keys : nullptr;
+    head.scale = static_cast<float>(scale);
+    head.by = 1.0f / std::sqrt(static_cast<float>(size));
+    if (out.defined()) {
+      head.out = head_of(bits(out.mutable_data_ptr<Bf16>()), out, number, heads);
+      head.out_stride = out.stride(1);
+    }
+    head.softmax = softmax.mutable_data_ptr<float>() + number * queries * 2;
+    return head;
+  }
+
+  // `work` with some heads, of which each thread has its part, the number of the first and room for one.
+  template <typename F> void for_each(F work) const {
+    auto bytes = trainer_tiles_room(query.size(1), bias.size(1), query.size(2) / heads);
+    auto rooms = at::empty({at::get_num_threads(), (bytes + 63) / 64 * 64}, query.options().dtype(at::kByte));
+    auto *room = reinterpret_cast<char *>(rooms.mutable_data_ptr<uint8_t>());
+    at::parallel_for(0, query.size(0) * heads, heads, [&](int64_t first, int64_t end) {
+      std::vector<TilesHead> some;
+      for (auto number = first; number < end; number++)
+        some.push_back(at(number));
+      work(some, first, room + at::get_thread_num() * rooms.stride(0));
+    });
+  }
+};
+
+at::Tensor side_by_side(const at::Tensor &x) { return x.stride(2) == 1 ? x : x.contiguous(); }
+
+// The same attention where each head is computed at once in the tiles of AMX: no table is kept, and none is ever in memory.
+struct AttendInTiles : Function<AttendInTiles> {
+  static at::Tensor forward(AutogradContext *context, const at::Tensor &query, const at::Tensor &key, const at::Tensor &value,
+                            int64_t heads, const at::Tensor &bias, const std::optional<at::Tensor> &maybe_mask,
+                            double scale) {
+    auto out = at::empty(query.sizes(), query.options());
+    auto softmax = at::empty({query.size(0), heads, query.size(1), 2}, query.options().dtype(at::kFloat));
+    Tables tables{side_by_side(query), side_by_side(key), side_by_side(value), bias, maybe_mask.value_or(at::Tensor()), out,
+                  softmax, heads, scale};
+    tables.for_each([](const std::vector<TilesHead> &some, int64_t, char *room) {
+      trainer_tiles_forward(some.data(), static_cast<int64_t>(some.size()), room);
+    });
+    context->save_for_backward({query, key, value, bias, tables.mask, softmax});
+    context->saved_data["heads"] = heads;
+    context->saved_data["scale"] = scale;
+    return out;
+  }
+
+  static variable_list backward(AutogradContext *context, const variable_list &gradients) {
+    auto saved = context->get_saved_variables();
+    auto heads = context->saved_data["heads"].toInt();
+    Tables tables{side_by_side(saved[0]), side_by_side(saved[1]), side_by_side(saved[2]), saved[3], saved[4], {}, saved[5],
+                  heads, context->saved_data["scale"].toDouble()};
+    auto given = side_by_side(gradients[0]);
+    auto of_query = at::empty(saved[0].sizes(), given.options()), of_key = at::empty(saved[1].sizes(), given.options()),
+         of_value = at::empty(saved[2].sizes(), given.options());
+    tables.for_each([&](const std::vector<TilesHead> &some, int64_t first, char *room) {
+      std::vector<TilesGradients> to;
+      for (auto number = first; number < first + static_cast<int64_t>(some.size()); number++) {
+        TilesGradients one{};
+        one.gradient = head_of(bits(given.const_data_ptr<Bf16>()), given, number, heads);
+        one.query = head_of(bits(of_query.mutable_data_ptr<Bf16>()), of_query, number, heads);
+        one.key = head_of(bits(of_key.mutable_data_ptr<Bf16>()), of_key, number, heads);
+        one.value = head_of(bits(of_value.mutable_data_ptr<Bf16>()), of_value, number, heads);
+        one.gradient_stride = given.stride(1), one.query_stride = of_query.stride(1);
+        one.key_stride = of_key.stride(1), one.value_stride = of_value.stride(1);
+        to.push_back(one);
+      }
+      trainer_tiles_backward(some.data(), to.data(), static_cast<int64_t>(some.size()), room);
+    });
+    return {of_query, of_key, of_value, {}, {}, {}, {}};
+  }
+};
+
 } // namespace
 
 extern "C" {
 
 // Attention of bf16 `query`, `key` and `value` `[rows, tokens, hidden]` in `heads` parts. `bias` is fp32 `[rows, keys]`, of
 // as many keys as tables shall have, with the smallest number behind the tokens; `mask` is `[rows, heads, queries, keys]` or
-// null.
+// null. `in_tiles` asks for those of AMX, which take parts of a multiple of 32 numbers.
 char *trainer_attend(tensor query, tensor key, tensor value, int64_t heads, tensor bias, tensor mask, double scale,
-                     tensor *out) {
+                     bool in_tiles, tensor *out) {
   return guarded([&] {
     auto maybe_mask = mask ? std::optional(*mask) : std::nullopt;
-    *out = new at::Tensor(Attend::apply(*query, *key, *value, heads, *bias, maybe_mask, scale));
+    auto attended = in_tiles ? AttendInTiles::apply(*query, *key, *value, heads, *bias, maybe_mask, scale)
+                             : Attend::apply(*query, *key, *value, heads, *bias, maybe_mask, scale);
+    *out = new at::Tensor(attended);
   });
 }
 }

@@ -5,6 +5,8 @@ use crate::batches::Example;
 use crate::encoder::{Config, HeadKind};
 use crate::failure::{Failure, Result};
 use crate::model::Model;
+use crate::native::attention::is_in_tiles;
+use tch::Kind;
 use trainer_protocol::Training;
 
 /// Bytes of the optimizer's moments for each value that is trained.
@@ -29,6 +31,8 @@ struct Sizes {
     heads: u64,
     drops_states: bool,
     drops_weights: bool,
+    /// Are attention's weights kept, and not computed again?
+    keeps_weights: bool,
 }
 
 impl Need {
@@ -39,6 +43,7 @@ impl Need {
     /// A user's failure where config.json lacks a size.
     pub fn of(config: &Config, model: &Model, training: &Training, examples: &[Example]) -> Result<Self> {
         let size = |key| config.size(key).map(i64::unsigned_abs);
+        let of_head = config.size("hidden_size")? / config.size("num_attention_heads")?.max(1);
         let sizes = Sizes {
             layers: config.layers("num_hidden_layers")?.unsigned_abs(),
             hidden: size("hidden_size")?,
@@ -46,6 +51,7 @@ impl Need {
             heads: size("num_attention_heads")?,
             drops_states: config.dropout("hidden_dropout_prob")? > 0.0,
             drops_weights: config.dropout("attention_probs_dropout_prob")? > 0.0,
+            keeps_weights: model.arithmetic.kind != Kind::BFloat16 || !is_in_tiles(of_head),
         };
         let rows = u64::from(training.train_batch_size).min(examples.len() as u64);
         let tokens = examples.iter().map(|e| e.row.ids.len()).max().unwrap_or(0) as u64;
@@ -103,7 +109,8 @@ impl Sizes {
     /// Values that a layer keeps for each token of rows of `tokens`: what goes into its products, normalisations and
     /// activation, and what comes out of softmax.
     fn values(&self, tokens: u64) -> u64 {
-        8 * self.hidden + self.wide + self.heads * tokens
+        let tables = if self.keeps_weights { 1 } else { 0 };
+        8 * self.hidden + self.wide + tables * self.heads * tokens
     }
 
     /// The same of dropout's masks, of a byte a value.

@@ -1,6 +1,7 @@
 //! What of the processor decides the bits and the pace of a training.
 
 use crate::native;
+use std::sync::OnceLock;
 use tch::Kind;
 
 /// Instructions of x86-64 that multiply matrices of bf16, as Linux names them, the fastest first.
@@ -22,7 +23,8 @@ pub(crate) fn capability(kind: Kind) -> String {
 /// Is a training in bf16 faster here than one in fp32? With AMX it is by half; with AVX-512's instructions alone it was
 /// slower where it was measured (docs/performance.md).
 pub(crate) fn is_fast_in_bf16() -> bool {
-    Bf16::here().is_fast() && native::may_use_amx()
+    static FAST: OnceLock<bool> = OnceLock::new();
+    *FAST.get_or_init(|| Bf16::here().is_fast() && native::may_use_amx())
 }
 
 /// What multiplies matrices of bf16.

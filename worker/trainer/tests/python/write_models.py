@@ -53,6 +53,7 @@ FAMILIES = {
 # What the families can be besides, each with one head: base, head, fields.
 VARIANTS = {
     "bert-max": ("bert", "bare", {"hidden_act": "relu"}),
+    "bert-wide-head-text": ("bert", "text", {"num_attention_heads": 1}),
     "bert-types-text": ("bert", "text", {"type_vocab_size": 4, "classifier_dropout": 0.3, "hidden_act": "gelu_new"}),
     "roberta-types-token": ("roberta", "token", {"type_vocab_size": 2, "pad_token_id": 3}),
     "electra-one-size-text": ("electra", "text", {"embedding_size": 32}),

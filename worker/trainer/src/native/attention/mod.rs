@@ -4,6 +4,7 @@ mod rows;
 
 use super::kept::Mask;
 use super::owned;
+use crate::processor;
 use std::ffi::c_char;
 use tch::Tensor;
 use torch_sys::C_tensor;
@@ -19,14 +20,26 @@ unsafe extern "C" {
         bias: *const C_tensor,
         mask: *const C_tensor,
         scale: f64,
+        in_tiles: bool,
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
+    fn trainer_tiles_compiled() -> bool;
 }
+
+/// Is attention with heads of `size` numbers computed in the tiles of AMX? It keeps no table then.
+pub(crate) fn is_in_tiles(size: i64) -> bool {
+    // SAFETY: it takes nothing and reads nothing.
+    size % TILE == 0 && unsafe { trainer_tiles_compiled() } && processor::is_fast_in_bf16()
+}
+
+/// Numbers of bf16 in a row of a tile.
+const TILE: i64 = 32;
 
 /// Attention of `query`, `key` and `value`, each `[rows, tokens, hidden]`, bf16, in `heads` parts of the hidden size. `bias`,
 /// contiguous fp32 `[rows, keys]`, is added to the scores; `keys` is a multiple of [`LANES`], no fewer than there are tokens,
 /// and behind those the bias is the smallest number. `mask`, contiguous `[rows, heads, queries, keys]`, is on the weights.
-/// What softmax computes with is fp32. For the way back the weights are kept once, as softmax gave them.
+/// What softmax computes with is fp32. For the way back the weights are kept once, as softmax gave them, or computed again
+/// ([`is_in_tiles`]).
 pub(crate) fn attend([query, key, value]: [&Tensor; 3], heads: i64, bias: &Tensor, mask: Option<&Mask>) -> Tensor {
     let [rows, queries, hidden] = [query.size()[0], query.size()[1], query.size()[2]];
     let keys = bias.size()[1];
@@ -60,6 +73,7 @@ pub(crate) fn attend([query, key, value]: [&Tensor; 3], heads: i64, bias: &Tenso
             bias.as_ptr(),
             kept,
             scale,
+            is_in_tiles(hidden / heads),
             &raw mut out,
         );
         owned(message, out)
@@ -106,15 +120,22 @@ mod tests {
     #[test]
     fn it_is_as_near_to_the_truth_as_libtorchs_operations() {
         tch::manual_seed(9);
-        for (queries, tokens, keys) in [
-            (1, 1, 16),
-            (5, 5, 16),
-            (16, 16, 16),
-            (1, 30, 32),
-            (30, 30, 32),
-            (70, 70, 80),
+        for (queries, tokens, keys, size) in [
+            (1, 1, 16, 8),
+            (5, 5, 16, 8),
+            (16, 16, 16, 8),
+            (1, 30, 32, 8),
+            (30, 30, 32, 8),
+            (70, 70, 80, 8),
+            // In tiles, where the CPU has some.
+            (1, 1, 16, 32),
+            (5, 5, 16, 32),
+            (16, 16, 16, 64),
+            (1, 30, 32, 32),
+            (33, 33, 48, 32),
+            (70, 70, 80, 64),
         ] {
-            let (rows, heads, size) = (3, 4, 8);
+            let (rows, heads) = (3, 4);
             let leaf = |tokens: i64| {
                 // As parts of one product lie: rows that are not side by side.
                 let joined = Tensor::randn([rows, tokens, 3 * heads * size], (Kind::Float, Device::Cpu));
@@ -144,7 +165,7 @@ mod tests {
                 let truth = all(&exact, plain(exact.each_ref(), heads, &bias, table));
                 for (number, ((ours, theirs), truth)) in ours.iter().zip(&theirs).zip(&truth).enumerate() {
                     let off = |x: &Tensor| (x.to_kind(Kind::Double) - truth).norm().double_value(&[]);
-                    let what = format!("{queries} x {tokens}, {}, {number}", mask.is_some());
+                    let what = format!("{queries} x {tokens} x {size}, {}, {number}", mask.is_some());
                     assert_eq!((ours.size(), ours.kind()), (theirs.size(), theirs.kind()), "{what}");
                     // Errors are draws of chance: of few numbers those of one way may be a little larger.
                     let allowed = 1.3 * off(theirs) + 1e-6 * truth.norm().double_value(&[]);
