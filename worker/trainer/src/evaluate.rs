@@ -4,7 +4,7 @@ use crate::batches::{self, Batch, Example, IGNORED};
 use crate::data::Dataset;
 use crate::events::{Done, Events};
 use crate::failure::Result;
-use crate::inference::{self, Numbers};
+use crate::inference;
 use crate::interruption::Interruption;
 use crate::model::Model;
 use crate::scores::Scores;
@@ -39,11 +39,11 @@ pub fn evaluate(
     interruption: &Interruption,
 ) -> Result<Scores> {
     let batches = batches::by_length(&inference::lengths(&data.examples), batch_size);
-    let numbers = match model.arithmetic.on_gpu() {
-        true => Numbers::Exact,
-        false => Numbers::Fast,
+    let kind = match model.arithmetic.on_gpu() {
+        true => Kind::Float,
+        false => model.arithmetic.kind,
     };
-    let margin = (numbers == Numbers::Fast && model.arithmetic.kind == Kind::BFloat16).then_some(MARGIN);
+    let margin = (kind == Kind::BFloat16).then_some(MARGIN);
     let mut judged = Judged::new(&data.examples);
     let mut done = 0;
     events.start_loop();
@@ -51,7 +51,7 @@ pub fn evaluate(
         model,
         &data.examples,
         &batches,
-        numbers,
+        kind,
         interruption,
         |rows, batch, logits| {
             done += 1;
@@ -136,7 +136,7 @@ impl<'a> Judged<'a> {
             model,
             examples,
             &batches,
-            Numbers::Exact,
+            Kind::Float,
             interruption,
             |rows, batch, logits| {
                 self.take(rows, &batch, &logits, None);

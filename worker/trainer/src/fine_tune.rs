@@ -130,7 +130,7 @@ fn forward_backward(
     let (mut total, mut work) = (Vec::new(), (0, 0));
     for (part, rows) in batches.iter().enumerate() {
         let measured = Part::new(c"batch");
-        let batch = model.fast_batch(&rows.iter().map(|row| &plan.train[*row]).collect::<Vec<_>>());
+        let batch = model.training_batch(&rows.iter().map(|row| &plan.train[*row]).collect::<Vec<_>>());
         drop(measured);
         let mut dropout = Dropout::of_step(plan.seed, step, part as u64);
         if model.arithmetic.on_gpu() {

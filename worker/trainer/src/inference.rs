@@ -8,17 +8,8 @@ use crate::tokens::{Row, Tokenizer};
 use serde_json::Value;
 use tch::{Kind, Tensor};
 
-/// What the layers compute in. What is made of their results is fp32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Numbers {
-    /// fp32.
-    Exact,
-    /// As the model's arithmetic says.
-    Fast,
-}
-
-/// Gives `each` of the `batches` of `examples`: the rows' places among them, the batch, and what the model makes of it in
-/// `numbers`, as fp32.
+/// Gives `each` of the `batches` of `examples`: the rows' places among them, the batch, and what the model makes of it,
+/// computed in `kind`, as fp32.
 ///
 /// # Errors
 ///
@@ -27,16 +18,16 @@ pub fn in_batches(
     model: &Model,
     examples: &[Example],
     batches: &[Vec<usize>],
-    numbers: Numbers,
+    kind: Kind,
     interruption: &Interruption,
     mut each: impl FnMut(&[usize], Batch, Tensor) -> Result<()>,
 ) -> Result<()> {
     for rows in batches {
         interruption.check()?;
         let examples: Vec<&Example> = rows.iter().map(|row| &examples[*row]).collect();
-        let batch = match numbers {
-            Numbers::Exact => model.batch(&examples),
-            Numbers::Fast => model.fast_batch(&examples),
+        let batch = Batch {
+            kind,
+            ..model.batch(&examples)
         };
         let output = model.predict(&batch).to_kind(Kind::Float);
         each(rows, batch, output)?;
@@ -85,7 +76,7 @@ impl Predictor<'_> {
             model,
             &examples,
             &batches,
-            Numbers::Exact,
+            Kind::Float,
             interruption,
             |rows, _, logits| {
                 for (place, row) in rows.iter().enumerate() {

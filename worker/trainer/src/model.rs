@@ -174,9 +174,9 @@ impl Model {
         Batch::new(examples, self.padding).on(self.arithmetic.device)
     }
 
-    /// The same, to be computed in what the model's arithmetic says.
+    /// The same for training.
     #[must_use]
-    pub fn fast_batch(&self, examples: &[&Example]) -> Batch {
+    pub fn training_batch(&self, examples: &[&Example]) -> Batch {
         Batch {
             kind: self.arithmetic.kind,
             ..self.batch(examples)

@@ -27,7 +27,7 @@ fn built(name: &str) -> (Repository, Model) {
 fn gradients(repository: &Repository, model: &Model) -> BTreeMap<String, Tensor> {
     let rows = repository.tokenizer.texts(&["A fox jumps".into(), "x".into()]).unwrap();
     let examples: Vec<_> = rows.into_iter().map(|row| Example { row, targets: vec![] }).collect();
-    let batch = model.fast_batch(&examples.iter().collect::<Vec<_>>());
+    let batch = model.training_batch(&examples.iter().collect::<Vec<_>>());
     let mut tape = Tape::new(false);
     let logits = model.logits(&batch, &mut Dropout::of_step(1, 1, 0), &mut tape);
     let loss = (&logits * logits.cos()).sum(Kind::Float);

@@ -3,7 +3,7 @@
 use crate::batches::{self, Example};
 use crate::encoder::Pooling;
 use crate::failure::Result;
-use crate::inference::{self, Numbers};
+use crate::inference;
 use crate::interruption::Interruption;
 use crate::memory;
 use crate::model::Model;
@@ -51,7 +51,7 @@ impl Embedder<'_> {
             model,
             &examples,
             &batches,
-            Numbers::Fast,
+            model.arithmetic.kind,
             interruption,
             |rows, batch, hidden| {
                 let hidden = hidden.to_device(Device::Cpu);

@@ -1,6 +1,6 @@
 //! A small job, and ways to run it.
 
-use super::copy;
+use super::{copy, models};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
@@ -61,6 +61,17 @@ impl Job {
             },
         });
         Self { folder, description }
+    }
+
+    /// A job that finds keywords.
+    pub(crate) fn of_keywords() -> Self {
+        let mut job = Self::new("bert-max", "feature-extraction");
+        let pooling = job.folder.path().join("inputs/model/1_Pooling");
+        std::fs::create_dir_all(&pooling).unwrap();
+        let theirs = models().join("bert-max/1_Pooling/config.json");
+        std::fs::copy(theirs, pooling.join("config.json")).unwrap();
+        job.description["training"] = Value::Null;
+        job
     }
 
     fn arguments(&self, name: &str) -> Arguments {
