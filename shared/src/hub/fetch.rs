@@ -1,7 +1,7 @@
 //! From a pinned commit to a folder with exactly the right bytes.
 
 use super::error::HubError;
-use super::layout::{RepositoryFolder, create_folder, write_whole};
+use super::layout::{RepositoryFolder, create_folder};
 use super::lock::Lock;
 use super::manifest::{HubFile, Manifest};
 use super::needs::{Needs, select};
@@ -78,7 +78,7 @@ impl Hub {
         }
         create_folder(&folder.references())?;
         if model.revision != model.commit && folder.commit_of(&model.revision).as_ref() != Some(&model.commit) {
-            write_whole(&folder.reference(&model.revision), model.commit.as_bytes())?;
+            folder.write_whole(&folder.reference(&model.revision), model.commit.as_bytes())?;
         }
         drop(putting_together);
         self.make_room(&folder, &[]).await.or_else(still_usable)?;

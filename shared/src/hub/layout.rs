@@ -98,29 +98,37 @@ impl RepositoryFolder {
         if std::fs::read_link(&pointer).is_ok_and(|found| found == target) {
             return Ok(());
         }
-        let folder = pointer.parent().unwrap_or(&self.root);
-        create_folder(folder)?;
-        let temporary = folder.join(format!(".trainyard-{}", uuid::Uuid::new_v4()));
+        create_folder(pointer.parent().unwrap_or(&self.root))?;
+        let temporary = self.begun()?.join(format!(".trainyard-{}", uuid::Uuid::new_v4()));
         std::os::unix::fs::symlink(target, &temporary).map_err(|e| HubError::io("link", &pointer, e))?;
+        crate::crash::point("in-link");
         std::fs::rename(&temporary, &pointer).map_err(|e| HubError::io("link", &pointer, e))
+    }
+
+    /// Writes a small file of this folder whole or not at all, whoever reads or kills meanwhile.
+    pub(super) fn write_whole(&self, path: &Path, content: &[u8]) -> Result<(), HubError> {
+        create_folder(path.parent().unwrap_or(&self.root))?;
+        let begun = self.begun()?;
+        let put = || -> std::io::Result<()> {
+            let mut file = tempfile::Builder::new().prefix(".trainyard-").tempfile_in(begun)?;
+            file.write_all(content)?;
+            std::fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+            file.persist(path)?;
+            Ok(())
+        };
+        put().map_err(|e| HubError::io("write", path, e))
+    }
+
+    /// Where what is not whole yet lies. Not in the snapshot nor among the references: whoever lists those, we and
+    /// Python, may be in the middle of it, and takes each name for one of the repository's.
+    fn begun(&self) -> Result<PathBuf, HubError> {
+        let folder = self.manifests();
+        create_folder(&folder)?;
+        Ok(folder)
     }
 }
 
 /// `mkdir -p`.
 pub(super) fn create_folder(path: &Path) -> Result<(), HubError> {
     std::fs::create_dir_all(path).map_err(|e| HubError::io("create", path, e))
-}
-
-/// Writes a small file whole or not at all, whoever reads or kills meanwhile.
-pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<(), HubError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    create_folder(folder)?;
-    let put = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".trainyard-").tempfile_in(folder)?;
-        file.write_all(content)?;
-        std::fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-        file.persist(path)?;
-        Ok(())
-    };
-    put().map_err(|e| HubError::io("write", path, e))
 }

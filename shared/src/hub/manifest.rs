@@ -2,7 +2,7 @@
 
 use super::digest::Digest;
 use super::error::HubError;
-use super::layout::{RepositoryFolder, write_whole};
+use super::layout::RepositoryFolder;
 use super::names::is_plain_path;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -85,7 +85,7 @@ impl Manifest {
     pub(super) fn write(&self, folder: &RepositoryFolder) -> Result<(), HubError> {
         let path = folder.manifest(&self.commit);
         let text = serde_json::to_vec_pretty(self).map_err(|e| HubError::io("write", &path, e.into()))?;
-        write_whole(&path, &text)
+        folder.write_whole(&path, &text)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Several processes and one cache.
 
-use crate::bench::{Bench, MODEL, WEIGHTS, fetch, write_model};
+use crate::bench::{Bench, MODEL, WEIGHTS, fetch, files, write_model};
 use anyhow::{Context, Result};
 use shared::hub::{Hub, HubError, HubSettings, Needs};
 use std::path::Path;
@@ -95,6 +95,31 @@ async fn a_killed_download_is_resumed_at_its_byte_and_blocks_nobody() -> Result<
         .collect();
     assert_eq!(ranges, [Some(there)]);
     assert_eq!(bench.server.bytes_sent("/lfs/"), WEIGHTS as u64 - there);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_snapshot_shows_no_name_but_the_commits_at_any_moment() -> Result<()> {
+    let bench = Bench::new().await?;
+    let (model, snapshot) = bench.fetched().await?;
+    let whole = files(snapshot.folder())?;
+    for passage in 1..=whole.len() {
+        std::fs::remove_dir_all(snapshot.folder())?;
+        let status = client(&bench, MODEL)
+            .env("TRAINYARD_CRASH_AT", format!("in-link:{passage}"))
+            .status()
+            .await?;
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&status),
+            Some(9),
+            "{status}"
+        );
+        let there = files(snapshot.folder())?;
+        assert_eq!(there.len(), passage - 1, "{:?}", there.keys());
+        assert!(there.iter().all(|(path, content)| whole.get(path) == Some(content)));
+    }
+    let again = fetch(&bench.hub()?, &model).await?;
+    assert!(files(again.folder())? == whole, "the snapshot is not what it was");
     Ok(())
 }
 
