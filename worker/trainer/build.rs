@@ -36,6 +36,7 @@ fn native() {
             "native/attention.cpp",
             "native/kept.cpp",
             "native/libtorch.cpp",
+            "native/linear.cpp",
             "native/profile.cpp",
             "native/threads.cpp",
         ]);
@@ -49,10 +50,11 @@ fn native() {
     tiles();
 }
 
-/// What is called only where the CPU has AMX. A compiler that does not know it, or another processor, makes it empty.
+/// What is called only where the CPU has AMX. A compiler that does not know it, or another processor, makes these empty.
 fn tiles() {
     let mut build = cc::Build::new();
-    build.cpp(true).warnings(false).std("c++17").file("native/tiles.cpp");
+    build.cpp(true).warnings(false).std("c++17");
+    build.files(["native/tiles/attention.cpp", "native/tiles/products.cpp"]);
     for part in [
         "amx-tile",
         "amx-bf16",

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "guarded.h"
-#include "tiles.h"
+#include "tiles/tiles.h"
 
 // Of src/native/attention/rows.rs, which says what each does.
 extern "C" {

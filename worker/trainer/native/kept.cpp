@@ -12,6 +12,7 @@
 #include <string>
 
 #include "guarded.h"
+#include "linear.h"
 
 // Of src/native/loops.rs, which says what each does.
 extern "C" {
@@ -155,23 +156,27 @@ struct GeluLinear : Function<GeluLinear> {
   }
 
   static at::Tensor forward(AutogradContext *context, const at::Tensor &given, const std::string &approximate,
-                            const at::Tensor &weight, const at::Tensor &bias) {
+                            const at::Tensor &weight, const at::Tensor &bias, bool in_tiles) {
     auto x = given.contiguous();
     context->save_for_backward({x, weight});
     context->saved_data["approximate"] = approximate;
+    context->saved_data["in_tiles"] = in_tiles;
     auto sizes = x.sizes().vec();
     sizes.back() = weight.size(0);
     auto activated = is_narrow(x, approximate) ? gelu_of(x) : at::gelu(x, approximate);
     // As `at::linear` does it, but no view: what comes out is changed in place where nothing is dropped out of it.
-    return at::_unsafe_view(at::addmm(bias, rows(activated), weight.t()), sizes);
+    return at::_unsafe_view(linear_of(rows(activated), weight, bias, in_tiles), sizes);
   }
 
   static variable_list backward(AutogradContext *context, const variable_list &gradients) {
     auto saved = context->get_saved_variables();
     auto &x = saved[0], &weight = saved[1];
     auto approximate = context->saved_data["approximate"].toStringRef();
+    auto in_tiles = context->saved_data["in_tiles"].toBool();
     auto gradient = rows(gradients[0]);
-    auto of_activated = gradient.mm(weight).view(x.sizes());
+    if (in_tiles)
+      gradient = gradient.contiguous();
+    auto of_activated = gradient_of_input(gradient, weight, in_tiles).view(x.sizes());
     at::Tensor activated, of_x;
     if (is_narrow(x, approximate)) {
       activated = gelu_both_ways(x, of_activated);
@@ -182,7 +187,8 @@ struct GeluLinear : Function<GeluLinear> {
       of_activated.reset();
       activated = at::gelu(x, approximate);
     }
-    return {of_x, {}, gradient.t().mm(rows(activated)), gradient.sum(0)};
+    auto [of_weight, of_bias] = gradients_of_layer(gradient, rows(activated), in_tiles);
+    return {of_x, {}, of_weight, of_bias, {}};
   }
 };
 
@@ -204,7 +210,9 @@ char *trainer_mix(tensor weights, tensor mask, double scale, tensor value, tenso
 }
 
 // The linear layer on what GELU makes of `x`; `approximate` is libtorch's `none` or `tanh`.
-char *trainer_gelu_linear(tensor x, const char *approximate, tensor weight, tensor bias, tensor *out) {
-  return guarded([&] { *out = new at::Tensor(GeluLinear::apply(*x, std::string(approximate), *weight, *bias)); });
+// `in_tiles` is said of the layer as linear.h has it.
+char *trainer_gelu_linear(tensor x, const char *approximate, tensor weight, tensor bias, bool in_tiles, tensor *out) {
+  return guarded(
+      [&] { *out = new at::Tensor(GeluLinear::apply(*x, std::string(approximate), *weight, *bias, in_tiles)); });
 }
 }

@@ -3,7 +3,7 @@
 
 use super::Loader;
 use super::activation::Activation;
-use crate::native::kept::gelu_linear;
+use crate::native::{self, kept::gelu_linear};
 use tch::{Device, Kind, Tensor};
 
 /// A parameter as a layer uses it.
@@ -82,7 +82,7 @@ fn whole(whole: Tensor) -> Weight {
 fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
     match x.device().is_cuda() {
         true => x.matmul(&weight.tr()) + bias,
-        false => x.linear(weight, Some(bias)),
+        false => native::linear::linear(x, weight, bias),
     }
 }
 

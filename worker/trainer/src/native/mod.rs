@@ -8,9 +8,11 @@ pub(crate) mod allocator;
 pub(crate) mod attention;
 pub(crate) mod gpu;
 pub(crate) mod kept;
+pub(crate) mod linear;
 mod loops;
 pub(crate) mod profile;
 pub(crate) mod threads;
+mod tiles;
 
 use std::ffi::{CStr, c_char, c_int};
 use std::io::Write;

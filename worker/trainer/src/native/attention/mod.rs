@@ -3,8 +3,7 @@
 mod rows;
 
 use super::kept::Mask;
-use super::owned;
-use crate::processor;
+use super::{owned, tiles};
 use std::ffi::c_char;
 use tch::Tensor;
 use torch_sys::C_tensor;
@@ -23,17 +22,12 @@ unsafe extern "C" {
         in_tiles: bool,
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
-    fn trainer_tiles_compiled() -> bool;
 }
 
 /// Is attention with heads of `size` numbers computed in the tiles of AMX? It keeps no table then.
 pub(crate) fn is_in_tiles(size: i64) -> bool {
-    // SAFETY: it takes nothing and reads nothing.
-    size % TILE == 0 && unsafe { trainer_tiles_compiled() } && processor::is_fast_in_bf16()
+    tiles::fit(&[size])
 }
-
-/// Numbers of bf16 in a row of a tile.
-const TILE: i64 = 32;
 
 /// Attention of `query`, `key` and `value`, each `[rows, tokens, hidden]`, bf16, in `heads` parts of the hidden size. `bias`,
 /// contiguous fp32 `[rows, keys]`, is added to the scores; `keys` is a multiple of [`LANES`], no fewer than there are tokens,

@@ -1,4 +1,5 @@
-// Attention of single heads on a CPU with AMX. Numbers of bf16 are their bits; rows are as many numbers apart as is said.
+// Attention and products of matrices on a CPU with AMX. Numbers of bf16 are their bits; rows are as many numbers apart as is
+// said.
 #pragma once
 #include <cstdint>
 
@@ -37,4 +38,18 @@ bool trainer_tiles_compiled();
 int64_t trainer_tiles_room(int64_t queries, int64_t keys, int64_t size);
 void trainer_tiles_forward(const TilesHead *heads, int64_t count, char *room);
 void trainer_tiles_backward(const TilesHead *heads, const TilesGradients *gradients, int64_t count, char *room);
+
+// Rows of `columns` numbers.
+struct TilesMatrix {
+  const uint16_t *first;
+  int64_t stride, rows, columns;
+};
+
+// The right side of a product is in panels: 32 of its columns each, of a multiple of 32 numbers, in the order in which tiles
+// want them. The left side's rows are as they are. products.cpp says what each does.
+void trainer_tiles_panel_of_rows(const TilesMatrix *matrix, int64_t panel, uint16_t *to);
+void trainer_tiles_panel_of_columns(const TilesMatrix *matrix, int64_t panel, uint16_t *to);
+void trainer_tiles_rows_of_columns(const TilesMatrix *matrix, int64_t panel, uint16_t *to, int64_t depth, uint16_t *sums);
+void trainer_tiles_multiply(const TilesMatrix *left, const uint16_t *panels, int64_t first, int64_t end, const uint16_t *bias,
+                            uint16_t *out, int64_t out_stride, uint16_t *room);
 }
