@@ -1,5 +1,6 @@
-// Linear layers. In the tiles of AMX, where the CPU has some: oneDNN's products are as fast once it has compiled one for the
-// sizes at hand, but each batch has another number of tokens, and biases and their gradients are passes of their own there.
+// Linear layers. In the tiles of AMX, where the CPU has some and rows are not too many: oneDNN's products are as fast once it
+// has compiled one for the sizes at hand, but each batch has another number of tokens, and biases and their gradients are
+// passes of their own there.
 #include "linear.h"
 
 #include <ATen/Functions.h>
@@ -21,8 +22,8 @@ using torch::autograd::variable_list;
 using Bf16 = at::BFloat16;
 // Rows and columns that tiles take at once.
 constexpr int64_t BLOCK = 32;
-// Bytes of the left side that a thread works through before the next columns come: they stay in its second cache.
-constexpr int64_t NEAR = 512 << 10;
+// Bytes of the right side that all rows pass before the next come: they stay in a thread's second cache.
+constexpr int64_t NEAR = 1 << 20;
 
 uint16_t *bits(const at::Tensor &x) { return reinterpret_cast<uint16_t *>(x.mutable_data_ptr<Bf16>()); }
 
@@ -41,16 +42,17 @@ at::Tensor times_panels(const TilesMatrix &left, const at::Tensor &panels, const
   auto out = numbers(left.rows, columns, panels);
   auto rooms = numbers(at::get_num_threads() * BLOCK, depth, panels);
   auto *right = bits(panels), *to = bits(out), *room = bits(rooms), *added = bias ? bits(*bias) : nullptr;
-  auto some = std::max(BLOCK, NEAR / (depth * 2) / BLOCK * BLOCK);
-  auto parts = (left.rows + some - 1) / some;
-  // Rows and columns both are divided: there may be more threads than either has parts.
-  at::parallel_for(0, parts * count, 1, [&](int64_t first, int64_t end) {
+  // Panels that come together, and blocks of rows for each such group.
+  auto some = std::max<int64_t>(1, NEAR / (BLOCK * depth * 2)), groups = (count + some - 1) / some;
+  auto blocks = (left.rows + BLOCK - 1) / BLOCK;
+  at::parallel_for(0, groups * blocks, 1, [&](int64_t first, int64_t end) {
     for (; first < end;) {
-      auto row = first / count * some, panel = first % count, until = std::min(count, panel + end - first);
-      TilesMatrix rows{left.first + row * left.stride, left.stride, std::min(some, left.rows - row), depth};
+      auto panel = first / blocks * some, until = std::min(panel + some, count);
+      auto from = first % blocks, to_block = std::min(blocks, from + end - first), row = from * BLOCK;
+      TilesMatrix rows{left.first + row * left.stride, left.stride, std::min(to_block * BLOCK, left.rows) - row, depth};
       trainer_tiles_multiply(&rows, right, panel, until, added, to + row * columns, columns,
                              room + at::get_thread_num() * BLOCK * depth);
-      first += until - panel;
+      first += to_block - from;
     }
   });
   return out;

@@ -111,17 +111,16 @@ void trainer_tiles_multiply(const TilesMatrix *left, const uint16_t *panels, int
   auto depth = left->columns;
   if (left->rows % BLOCK)
     fill_up(*left, left->rows / BLOCK * BLOCK, room);
-  for (int64_t panel = first; panel < end; panel++) {
-    auto *right = panels + panel * depth * BLOCK;
-    auto low = bias ? widened(bias + panel * BLOCK) : _mm512_setzero_ps();
-    auto high = bias ? widened(bias + panel * BLOCK + SIDE) : _mm512_setzero_ps();
-    for (int64_t row = 0; row < left->rows; row += BLOCK) {
-      auto count = left->rows - row < BLOCK ? left->rows - row : BLOCK;
-      if (count == BLOCK)
-        block(left->first + row * left->stride, left->stride, depth, right, sums);
-      else
-        block(room, depth, depth, right, sums);
+  // The rows stay in the first cache while the panels pass, one line of the cache after the other.
+  for (int64_t row = 0; row < left->rows; row += BLOCK) {
+    auto count = left->rows - row < BLOCK ? left->rows - row : BLOCK;
+    auto *rows = count == BLOCK ? left->first + row * left->stride : room;
+    auto stride = count == BLOCK ? left->stride : depth;
+    for (int64_t panel = first; panel < end; panel++) {
+      block(rows, stride, depth, panels + panel * depth * BLOCK, sums);
       written();
+      auto low = bias ? widened(bias + panel * BLOCK) : _mm512_setzero_ps();
+      auto high = bias ? widened(bias + panel * BLOCK + SIDE) : _mm512_setzero_ps();
       for (int64_t i = 0; i < count; i++) {
         auto one = _mm512_add_ps(_mm512_load_ps(sums + i * BLOCK), low);
         auto other = _mm512_add_ps(_mm512_load_ps(sums + i * BLOCK + SIDE), high);

@@ -14,10 +14,15 @@ unsafe extern "C" {
     ) -> *mut c_char;
 }
 
+/// Rows up to which tiles are as fast as oneDNN or faster; for many more they do not use the second cache as well as it does
+/// (docs/performance.md).
+const MOST: i64 = 4096;
+
 /// Is the linear layer of `weight` `[outputs, inputs]` on `x` `[…, inputs]` computed in the tiles of AMX?
 pub(super) fn is_in_tiles(x: &Tensor, weight: &Tensor) -> bool {
     let is_narrow = |x: &Tensor| x.kind() == Kind::BFloat16 && x.device() == Device::Cpu;
-    let fits = is_narrow(x) && is_narrow(weight) && weight.is_contiguous() && x.numel() > 0;
+    let rows: i64 = x.size().iter().rev().skip(1).product();
+    let fits = is_narrow(x) && is_narrow(weight) && weight.is_contiguous() && (1..=MOST).contains(&rows);
     fits && tiles::fit(&weight.size())
 }
 
@@ -73,6 +78,8 @@ mod tests {
             (33, 128, 32),
             (200, 384, 160),
             (1500, 64, 32),
+            // Too many for tiles.
+            (4097, 32, 32),
             (40, 1536, 64),
         ] {
             let leaves =
