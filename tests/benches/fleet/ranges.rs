@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tokio::net::TcpListener;
@@ -36,7 +36,13 @@ impl Drop for Ranges {
     }
 }
 
-async fn answer(State(bytes): State<Bytes>, method: Method, headers: HeaderMap) -> Response {
+/// A store lists its bucket when it is opened.
+const LISTING: &str = "<ListBucketResult><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>";
+
+async fn answer(State(bytes): State<Bytes>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    if uri.query().is_some_and(|query| query.contains("list-type=2")) {
+        return ([(header::CONTENT_TYPE, "application/xml")], LISTING).into_response();
+    }
     let common = [(header::ETAG, ETAG), (header::ACCEPT_RANGES, "bytes")];
     match (method, asked(&headers, bytes.len())) {
         (Method::HEAD, _) => (common, [(header::CONTENT_LENGTH, bytes.len())]).into_response(),
