@@ -5,7 +5,7 @@
 //! of several processes at once can exceed it until the last of them ends.
 
 use super::error::HubError;
-use super::layout::RepositoryFolder;
+use super::layout::{BEGUN, RepositoryFolder};
 use super::lock::Lock;
 use super::manifest::Manifest;
 use super::names::is_commit;
@@ -121,6 +121,13 @@ impl Candidate {
                 for path in [self.folder.blob(&file.digest), self.folder.incomplete(&file.digest)] {
                     gone(std::fs::remove_file(&path), &path)?;
                 }
+            }
+        }
+        // Left by those that were killed: whoever is about to make one whole holds the lock.
+        for name in names(&self.folder.manifests()) {
+            if name.to_string_lossy().starts_with(BEGUN) {
+                let path = self.folder.manifests().join(name);
+                gone(std::fs::remove_file(&path), &path)?;
             }
         }
         let manifest = self.folder.manifest(commit);

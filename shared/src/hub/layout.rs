@@ -3,12 +3,16 @@
 //! `models--OWNER--NAME/blobs/DIGEST` holds the bytes, `snapshots/COMMIT/PATH` links to them, `refs/REVISION` names the
 //! commit that was last fetched under that name, and `.locks/models--OWNER--NAME/DIGEST.lock` is what whoever downloads
 //! a blob has locked, Python included. Trainyard's own files are `models--OWNER--NAME/trainyard/COMMIT.json` (the
-//! manifest; not among the snapshots, where Python takes a file for corruption) and its own locks.
+//! manifest; not among the snapshots, where Python takes a file for corruption), what is not whole yet beside it, and its own
+//! locks.
 
 use super::digest::Digest;
 use super::error::HubError;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// How the names begin of what is not whole yet.
+pub(super) const BEGUN: &str = ".trainyard-";
 
 /// The part of a cache that belongs to one repository.
 #[derive(Debug, Clone)]
@@ -99,7 +103,7 @@ impl RepositoryFolder {
             return Ok(());
         }
         create_folder(pointer.parent().unwrap_or(&self.root))?;
-        let temporary = self.begun()?.join(format!(".trainyard-{}", uuid::Uuid::new_v4()));
+        let temporary = self.begun()?.join(format!("{BEGUN}{}", uuid::Uuid::new_v4()));
         std::os::unix::fs::symlink(target, &temporary).map_err(|e| HubError::io("link", &pointer, e))?;
         crate::crash::point("in-link");
         std::fs::rename(&temporary, &pointer).map_err(|e| HubError::io("link", &pointer, e))
@@ -110,7 +114,7 @@ impl RepositoryFolder {
         create_folder(path.parent().unwrap_or(&self.root))?;
         let begun = self.begun()?;
         let put = || -> std::io::Result<()> {
-            let mut file = tempfile::Builder::new().prefix(".trainyard-").tempfile_in(begun)?;
+            let mut file = tempfile::Builder::new().prefix(BEGUN).tempfile_in(begun)?;
             file.write_all(content)?;
             std::fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
             file.persist(path)?;

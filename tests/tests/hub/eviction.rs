@@ -31,12 +31,16 @@ async fn the_least_recently_used_snapshot_goes_first() -> Result<()> {
     let hub = limited(&bench, 2)?;
     let first = fetched(&hub, MODEL, "main").await?.folder().to_owned();
     let second = fetched(&hub, "acme/second", "main").await?.folder().to_owned();
+    // What a process leaves that is killed while it links.
+    let of_second = bench.cache().join("models--acme--second/trainyard");
+    std::os::unix::fs::symlink("../../blobs/gone", of_second.join(".trainyard-killed"))?;
     // Used again, though older.
     fetched(&hub, MODEL, "main").await?;
     let third = fetched(&hub, "acme/third", "main").await?.folder().to_owned();
     assert!(first.exists() && !second.exists() && third.exists());
     let left = std::fs::read_dir(bench.cache().join("models--acme--second/blobs"))?.count();
     assert_eq!(left, 0, "its bytes are gone");
+    assert_eq!(std::fs::read_dir(of_second)?.count(), 0, "so is what is said of it");
     bench.assert_equal(fetched(&hub, "acme/second", "main").await?.folder(), "acme/second")
 }
 

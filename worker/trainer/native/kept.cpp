@@ -1,5 +1,6 @@
 // Operations that keep less for the way back than those of libtorch, and give the same bits: dropout keeps a byte a value,
-// attention its weights once, and a linear layer behind GELU computes GELU again. The bits of GELU of bf16 alone are others.
+// attention its weights once, and a linear layer behind GELU computes GELU again. That layer alone has other bits in bf16,
+// where GELU is our own and products may be in tiles.
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <ATen/TensorIterator.h>

@@ -9,6 +9,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <tuple>
+#include <vector>
 
 #include "guarded.h"
 #include "tiles/tiles.h"
@@ -42,9 +44,10 @@ at::Tensor times_panels(const TilesMatrix &left, const at::Tensor &panels, const
   auto out = numbers(left.rows, columns, panels);
   auto rooms = numbers(at::get_num_threads() * BLOCK, depth, panels);
   auto *right = bits(panels), *to = bits(out), *room = bits(rooms), *added = bias ? bits(*bias) : nullptr;
-  // Panels that come together, and blocks of rows for each such group.
-  auto some = std::max<int64_t>(1, NEAR / (BLOCK * depth * 2)), groups = (count + some - 1) / some;
+  // Panels that come together, and blocks of rows for each such group: some of both for each thread, however few the rows.
   auto blocks = (left.rows + BLOCK - 1) / BLOCK;
+  auto near = NEAR / (BLOCK * depth * 2), fair = count * blocks / (4 * at::get_num_threads());
+  auto some = std::max<int64_t>(1, std::min(near, fair)), groups = (count + some - 1) / some;
   at::parallel_for(0, groups * blocks, 1, [&](int64_t first, int64_t end) {
     for (; first < end;) {
       auto panel = first / blocks * some, until = std::min(panel + some, count);
@@ -92,6 +95,8 @@ std::pair<at::Tensor, at::Tensor> turned(const at::Tensor &x, int64_t depth) {
 at::Tensor linear_of(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, bool in_tiles) {
   if (!in_tiles)
     return at::addmm(bias, x, weight.t());
+  TORCH_CHECK(weight.size(0) % BLOCK == 0 && weight.size(1) % BLOCK == 0 && weight.stride(1) == 1,
+              "a weight of ", weight.sizes(), " and ", weight.strides(), " is not for tiles");
   TORCH_CHECK(x.size(1) == weight.size(1) && bias.numel() == weight.size(0) && bias.scalar_type() == at::kBFloat16,
               "a linear layer of ", weight.sizes(), " with a bias of ", bias.sizes(), " on ", x.sizes());
   RECORD_PRODUCT(x, weight.t());
@@ -120,6 +125,7 @@ std::pair<at::Tensor, at::Tensor> gradients_of_layer(const at::Tensor &gradient,
 
 namespace {
 
+// `[…, columns]` as `[rows, columns]` with numbers side by side.
 at::Tensor rows(const at::Tensor &table) {
   auto flat = table.reshape({-1, table.size(-1)});
   return flat.stride(1) == 1 ? flat : flat.contiguous();
@@ -150,6 +156,15 @@ struct InTiles : Function<InTiles> {
 } // namespace
 
 extern "C" {
+
+// Does libtorch's parallel_for, which is a template, use several threads here? Where it was compiled with -fopenmp.
+bool trainer_linear_has_threads() {
+#ifdef _OPENMP
+  return true;
+#else
+  return false;
+#endif
+}
 
 // `torch.nn.functional.linear` in tiles.
 char *trainer_linear_in_tiles(tensor x, tensor weight, tensor bias, tensor *out) {

@@ -59,7 +59,8 @@ void leave(double operations) {
 // Of a product of matrices, from its operands' shapes; 0 of anything else.
 double operations(const at::RecordFunction &function) {
   std::string name = function.name();
-  bool product = name == "aten::mm" || name == "aten::bmm" || name == "tiles::mm", sum = name == "aten::addmm" || name == "aten::baddbmm";
+  bool product = name == "aten::mm" || name == "aten::bmm" || name == "tiles::mm";
+  bool sum = name == "aten::addmm" || name == "aten::baddbmm";
   if (!product && !sum)
     return 0;
   size_t first = sum ? 1 : 0;

@@ -10,7 +10,7 @@ use trainer_protocol::Environment;
 const BITS: u32 = 2;
 
 /// The same of trainings in bf16 on CPUs; a change of both raises both.
-const BITS_IN_BF16: u32 = 4;
+const BITS_IN_BF16: u32 = 5;
 
 /// What this process runs on and computes in. What a classifier predicts is fp32 in any case.
 #[must_use]

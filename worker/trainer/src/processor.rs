@@ -24,7 +24,7 @@ pub(crate) fn capability(kind: Kind) -> String {
 /// slower where it was measured (docs/performance.md).
 pub(crate) fn is_fast_in_bf16() -> bool {
     static FAST: OnceLock<bool> = OnceLock::new();
-    *FAST.get_or_init(|| Bf16::here().is_fast() && native::may_use_amx())
+    *FAST.get_or_init(|| Bf16::here().is_fast())
 }
 
 /// What multiplies matrices of bf16.
@@ -40,16 +40,20 @@ impl Bf16 {
     fn here() -> Self {
         let most = ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"].map(std::env::var);
         let most = most.into_iter().find_map(Result::ok).unwrap_or_default();
-        Self::of(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default(), &most)
+        let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        Self::of(&cpuinfo, native::may_use_amx(), &most)
     }
 
-    /// Of the text of `/proc/cpuinfo` and the value of oneDNN's variable.
-    fn of(cpuinfo: &str, most: &str) -> Self {
+    /// Of the text of `/proc/cpuinfo`, whether the system lets this process use AMX, and the value of oneDNN's variable.
+    fn of(cpuinfo: &str, may_use_amx: bool, most: &str) -> Self {
         let flags = cpuinfo
             .lines()
             .find(|line| line.starts_with("flags"))
             .unwrap_or_default();
-        let has = |name: &&str| flags.split_whitespace().any(|flag| flag == *name);
+        let has = |name: &&str| {
+            let is_there = flags.split_whitespace().any(|flag| flag == *name);
+            is_there && (may_use_amx || *name != OF_BF16[0])
+        };
         let most = most.to_uppercase();
         Self {
             has: OF_BF16.into_iter().find(has),
@@ -104,14 +108,17 @@ mod tests {
             ("avx2 amx_bf16x", "", "NONE", false),
         ] {
             let cpuinfo = format!("processor\t: 0\nmodel name\t: amx_bf16\nflags\t\t: fpu {flags} sse\n");
-            let found = Bf16::of(&cpuinfo, most);
+            let found = Bf16::of(&cpuinfo, true, most);
             assert_eq!(
                 (found.name().as_str(), found.is_fast()),
                 (name, is_fast),
                 "{flags} {most}"
             );
         }
-        assert_eq!(Bf16::of("", "").name(), "NONE");
+        assert_eq!(Bf16::of("", true, "").name(), "NONE");
+        // A sandbox may show AMX and refuse it.
+        let refused = Bf16::of(&format!("flags\t\t: {amx}\n"), false, "");
+        assert_eq!((refused.name().as_str(), refused.is_fast()), ("AVX512_BF16", false));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 // instruction. Scores, weights and their gradients never leave the cache; on the way back they are computed again (Dao et
 // al., "FlashAttention", 2022).
 //
-// Compiled for AVX-512 and AMX, and called only where both are. So nothing is included that has inline functions of its own:
-// the linker might take this file's for all others'.
+// Compiled for AVX-512 and AMX, and called only where both are. So nothing is included that has inline functions which other
+// files could share: the linker might take this file's for all others'.
 #include "tiles.h"
 
 #if defined(__AMX_BF16__)

@@ -1,5 +1,5 @@
 // The products of linear.cpp: panels of a right side, and a left side times some of them. As in attention.cpp nothing is
-// included that has inline functions of its own.
+// included that has inline functions which other files could share.
 #include "tiles.h"
 
 #if defined(__AMX_BF16__)
@@ -111,7 +111,7 @@ void trainer_tiles_multiply(const TilesMatrix *left, const uint16_t *panels, int
   auto depth = left->columns;
   if (left->rows % BLOCK)
     fill_up(*left, left->rows / BLOCK * BLOCK, room);
-  // The rows stay in the first cache while the panels pass, one line of the cache after the other.
+  // Up to 768 numbers a row, the rows stay in the first cache while the panels pass, one line of it after the other.
   for (int64_t row = 0; row < left->rows; row += BLOCK) {
     auto count = left->rows - row < BLOCK ? left->rows - row : BLOCK;
     auto *rows = count == BLOCK ? left->first + row * left->stride : room;

@@ -1,4 +1,4 @@
-//! Operations that keep less for the way back than libtorch's do, at the same bits but for GELU of bf16.
+//! Operations that keep less for the way back than libtorch's do, at the same bits but for the layer behind GELU of bf16.
 
 use super::{linear, owned};
 use std::ffi::{CStr, c_char};
@@ -56,7 +56,8 @@ pub(crate) fn mix(weights: &Tensor, mask: Option<&Mask>, value: &Tensor) -> Tens
 }
 
 /// The linear layer of `weight` and `bias` on what GELU (`approximate` is `none` or `tanh`) makes of `x`. For the way back
-/// `x` is kept, and not what GELU made of it. The products are those of [`linear::linear`]. GELU of bf16 with the error function is our own, of fewer digits.
+/// `x` is kept, and not what GELU made of it. The products are those of [`linear::linear`].
+/// GELU of bf16 with the error function is our own, of fewer digits.
 pub(crate) fn gelu_linear(x: &Tensor, approximate: &CStr, weight: &Tensor, bias: &Tensor) -> Tensor {
     let mut out = std::ptr::null_mut();
     // SAFETY: as in `dropout`; the text ends with a zero.
@@ -186,32 +187,41 @@ mod tests {
     #[test]
     fn a_layer_behind_gelu_of_bf16_is_as_near_as_libtorchs() {
         tch::manual_seed(8);
-        // The second is for tiles, where the CPU has some.
-        for (inputs, outputs) in [(40, 24), (64, 32)] {
-            let sizes: [&[i64]; 3] = [&[2, 9, inputs], &[outputs, inputs], &[outputs]];
+        // The last are for tiles, where the CPU has some.
+        for (form, rows, inputs, outputs) in [
+            (c"none", 9, 40, 24),
+            (c"none", 9, 64, 32),
+            (c"none", 20, 96, 64),
+            (c"tanh", 20, 64, 96),
+        ] {
+            let sizes: [&[i64]; 3] = [&[2, rows, inputs], &[outputs, inputs], &[outputs]];
             let leaves = sizes.map(|sizes| leaf(sizes, Kind::BFloat16));
             let exact = leaves
                 .each_ref()
                 .map(|x| x.detach().to_kind(Kind::Double).set_requires_grad(true));
             let all = |[x, weight, bias]: &[Tensor; 3], out: Tensor| {
-                let loss = (out.to_kind(Kind::Double)
-                    * Tensor::arange(out.numel() as i64, (Kind::Double, Device::Cpu))
-                        .cos()
-                        .view_as(&out))
-                .sum(Kind::Double);
+                let weights = Tensor::arange(out.numel() as i64, (Kind::Double, Device::Cpu)).cos();
+                let loss = (out.to_kind(Kind::Double) * weights.view_as(&out)).sum(Kind::Double);
                 let mut all = Tensor::run_backward(&[loss], &[x, weight, bias], false, false);
                 all.push(out);
                 all
             };
-            let plain = |[x, weight, bias]: &[Tensor; 3]| x.gelu("none").linear(weight, Some(bias));
+            let name = form.to_str().expect("a name");
+            let plain = |[x, weight, bias]: &[Tensor; 3]| x.gelu(name).linear(weight, Some(bias));
             let [x, weight, bias] = &leaves;
-            let ours = all(&leaves, gelu_linear(x, c"none", weight, bias));
+            let ours = all(&leaves, gelu_linear(x, form, weight, bias));
             let theirs = all(&leaves, plain(&leaves));
             let truth = all(&exact, plain(&exact));
             for ((ours, theirs), truth) in ours.iter().zip(&theirs).zip(&truth) {
                 let off = |x: &Tensor| (x.to_kind(Kind::Double) - truth).norm().double_value(&[]);
                 assert_eq!(ours.kind(), theirs.kind());
-                assert!(off(ours) <= 1.02 * off(theirs), "{} beside {}", off(ours), off(theirs));
+                let what = format!("{name}, {rows} x {inputs} x {outputs}");
+                assert!(
+                    off(ours) <= 1.02 * off(theirs),
+                    "{what}: {} beside {}",
+                    off(ours),
+                    off(theirs)
+                );
             }
         }
     }

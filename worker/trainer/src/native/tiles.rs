@@ -11,8 +11,7 @@ const ROW: i64 = 32;
 
 /// Can tables of these `sizes` be multiplied in tiles here? On a CPU without AMX none can.
 pub(super) fn fit(sizes: &[i64]) -> bool {
+    let are_whole = sizes.iter().all(|size| *size > 0 && size % ROW == 0);
     // SAFETY: it takes nothing and reads nothing.
-    sizes.iter().all(|size| *size > 0 && size % ROW == 0)
-        && unsafe { trainer_tiles_compiled() }
-        && processor::is_fast_in_bf16()
+    are_whole && unsafe { trainer_tiles_compiled() } && processor::is_fast_in_bf16()
 }
