@@ -19,6 +19,17 @@ fn client(bench: &Bench, repository: &str) -> Command {
     command
 }
 
+/// One that fetches [`MODEL`] and is killed at this point.
+async fn is_killed_at(bench: &Bench, point: &str) -> Result<()> {
+    let status = client(bench, MODEL).env("TRAINYARD_CRASH_AT", point).status().await?;
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(9),
+        "{status}"
+    );
+    Ok(())
+}
+
 /// The snapshot that the process says it has.
 async fn folder(child: &mut Child) -> Result<String> {
     let stdout = child.stdout.take().context("stdout")?;
@@ -70,15 +81,7 @@ async fn a_killed_download_is_resumed_at_its_byte_and_blocks_nobody() -> Result<
     let bench = Bench::new().await?;
     // The point is in the middle of every file's transfer; files come in the order of their names, and those before the
     // weights are smaller than a piece.
-    let status = client(&bench, MODEL)
-        .env("TRAINYARD_CRASH_AT", "in-download")
-        .status()
-        .await?;
-    assert_eq!(
-        std::os::unix::process::ExitStatusExt::signal(&status),
-        Some(9),
-        "{status}"
-    );
+    is_killed_at(&bench, "in-download").await?;
     let there = bench.incomplete()?;
     assert!(
         there > WEIGHTS as u64 / 2 && there < WEIGHTS as u64,
@@ -105,15 +108,7 @@ async fn a_snapshot_shows_no_name_but_the_commits_at_any_moment() -> Result<()> 
     let whole = files(snapshot.folder())?;
     for passage in 1..=whole.len() {
         std::fs::remove_dir_all(snapshot.folder())?;
-        let status = client(&bench, MODEL)
-            .env("TRAINYARD_CRASH_AT", format!("in-link:{passage}"))
-            .status()
-            .await?;
-        assert_eq!(
-            std::os::unix::process::ExitStatusExt::signal(&status),
-            Some(9),
-            "{status}"
-        );
+        is_killed_at(&bench, &format!("in-link:{passage}")).await?;
         let there = files(snapshot.folder())?;
         assert_eq!(there.len(), passage - 1, "{:?}", there.keys());
         assert!(there.iter().all(|(path, content)| whole.get(path) == Some(content)));

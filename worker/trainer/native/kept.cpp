@@ -148,8 +148,6 @@ at::Tensor gelu_both_ways(const at::Tensor &x, at::Tensor &gradient) {
   return out;
 }
 
-at::Tensor rows(const at::Tensor &table) { return table.reshape({-1, table.size(-1)}); }
-
 struct GeluLinear : Function<GeluLinear> {
   // Numbers of bf16 have a faster way, whose error is below theirs but far out on the left, where GELU is next to nothing.
   static bool is_narrow(const at::Tensor &x, const std::string &approximate) {
@@ -175,8 +173,6 @@ struct GeluLinear : Function<GeluLinear> {
     auto approximate = context->saved_data["approximate"].toStringRef();
     auto in_tiles = context->saved_data["in_tiles"].toBool();
     auto gradient = rows(gradients[0]);
-    if (in_tiles)
-      gradient = gradient.contiguous();
     auto of_activated = gradient_of_input(gradient, weight, in_tiles).view(x.sizes());
     at::Tensor activated, of_x;
     if (is_narrow(x, approximate)) {

@@ -92,6 +92,11 @@ std::pair<at::Tensor, at::Tensor> turned(const at::Tensor &x, int64_t depth) {
 
 } // namespace
 
+at::Tensor rows(const at::Tensor &table) {
+  auto flat = table.reshape({-1, table.size(-1)});
+  return flat.stride(1) == 1 ? flat : flat.contiguous();
+}
+
 at::Tensor linear_of(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, bool in_tiles) {
   if (!in_tiles)
     return at::addmm(bias, x, weight.t());
@@ -124,12 +129,6 @@ std::pair<at::Tensor, at::Tensor> gradients_of_layer(const at::Tensor &gradient,
 }
 
 namespace {
-
-// `[…, columns]` as `[rows, columns]` with numbers side by side.
-at::Tensor rows(const at::Tensor &table) {
-  auto flat = table.reshape({-1, table.size(-1)});
-  return flat.stride(1) == 1 ? flat : flat.contiguous();
-}
 
 struct InTiles : Function<InTiles> {
   static at::Tensor forward(AutogradContext *context, const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias) {

@@ -4,6 +4,9 @@
 
 #include <utility>
 
+// `[…, columns]` as `[rows, columns]` with numbers side by side.
+at::Tensor rows(const at::Tensor &table);
+
 // In tiles: tables are of bf16, with numbers side by side, and a weight's sizes are multiples of 32.
 
 // `[rows, inputs]` to `[rows, outputs]`, by `weight` `[outputs, inputs]` and `bias`.
